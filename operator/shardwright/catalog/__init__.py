@@ -1,0 +1,1 @@
+"""Facts as rows, each with its source: GPUs, models, engines. Knows no cluster and decides nothing."""

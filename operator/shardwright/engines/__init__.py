@@ -1,0 +1,1 @@
+"""From a layout to the command that serves it, one file per engine. Knows no manifests."""

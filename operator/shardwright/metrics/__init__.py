@@ -1,0 +1,1 @@
+"""Our own metrics, the engines' metrics, and the external metrics API. Decides nothing about deployments."""
