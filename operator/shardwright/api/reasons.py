@@ -1,7 +1,7 @@
 """Every word that Shardwright gives as a reason, once.
 
-The same word stands in a condition, an event, a log line and a test. Words are CamelCase because the Kubernetes API asks
-for that in conditions. Nothing here knows what the words lead to.
+The same word stands in a condition, an event, a log line and a test. Words are CamelCase because the Kubernetes API
+asks for that in conditions. Nothing here knows what the words lead to.
 """
 
 from enum import StrEnum
