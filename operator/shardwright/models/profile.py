@@ -1,11 +1,147 @@
-"""What planning must know of a model, as frozen numbers. Where they came from is the caller's business."""
+"""What planning must know of a model, as frozen numbers: matrices, caches and layers. Where they came from is not its business.
 
-from dataclasses import dataclass
+Sizes are elements, bytes or tokens as each name says. Nothing here knows a config file, an engine or a GPU.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from shardwright.models.formats import WeightFormat
+
+
+class Part(StrEnum):
+    """What a matrix belongs to."""
+
+    ATTENTION = "attention"
+    LINEAR_ATTENTION = "linear-attention"
+    MLP = "mlp"
+    SHARED_EXPERT = "shared-expert"
+    EXPERT = "expert"
+    ROUTER = "router"
+    NORM = "norm"
+    EMBEDDING = "embedding"
+    HEAD = "head"
+    VISION = "vision"
+    ABSORBED = "absorbed"
+    """Copies that the engine makes at load (MLA's up-projections); not parameters of the model."""
+
+
+class Split(StrEnum):
+    """What tensor parallelism does to a matrix."""
+
+    TENSOR = "tensor"
+    """1/TP on each rank."""
+    GROUPS = "groups"
+    """1/TP while there are groups (KV heads) left to divide, then replicated."""
+    WHOLE = "whole"
+    """A full copy on every rank."""
+    VOCABULARY = "vocabulary"
+    """Rows padded to a multiple of 64, then 1/TP."""
+    EXPERTS = "experts"
+    """Routed experts: 1/(TP x DP) of each, or whole experts where expert parallelism is on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One weight (or `count` equal ones), its shape and how it is divided and stored."""
+
+    name: str
+    """As checkpoints call it below its layer: `self_attn.q_proj`."""
+    part: Part
+    rows: int
+    """Outputs."""
+    columns: int
+    """Inputs; 1 for a vector."""
+    split: Split = Split.TENSOR
+    count: int = 1
+    groups: int = 0
+    """For `Split.GROUPS`: how many may be divided."""
+    bias: bool = False
+    format: WeightFormat | None = None
+    """How it is stored; None = the model's dtype, or `element_bytes`."""
+    element_bytes: int = 0
+    """Where it differs from the model's dtype (a float32 router, say)."""
+    quantizable: bool = True
+    """Whether a quantisation method would touch it at all."""
+    shard_outputs: bool = True
+    """Divided along the outputs (rows); else along the inputs (columns)."""
+
+    @property
+    def elements(self) -> int:
+        """Parameters in all copies."""
+        return self.count * (self.rows * self.columns + (self.rows if self.bias else 0))
+
+
+class CacheKind(StrEnum):
+    """How a layer remembers."""
+
+    FULL = "full"
+    SLIDING = "sliding"
+    CHUNKED = "chunked"
+    LATENT = "latent"
+    """MLA: one compressed vector per token, the same on every TP rank."""
+    LATENT_SLIDING = "latent-sliding"
+    INDEX = "index"
+    """Keys of a sparse-attention indexer, the same on every TP rank."""
+    STATE = "state"
+    """A fixed amount per request (Mamba, linear attention)."""
+    CROSS = "cross"
+    """Keys of an encoder's output, by encoder length."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatePiece:
+    """One tensor of a recurrent state: `elements` of them, divided by TP where `divisible` divides."""
+
+    elements: int
+    element_bytes: int
+    divisible: int
+    """Heads or channels that TP divides; 0 = whole on each rank."""
+    groups: int = 0
+    groups_elements: int = 0
+    """Part of `elements` that belongs to shared groups (Mamba's B and C): replicated when TP exceeds the groups."""
+    by_model_dtype: bool = False
+    """Its bytes follow the KV cache's state dtype option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What one layer keeps for each token, or for each request."""
+
+    kind: CacheKind
+    kv_heads: int = 1
+    key_dim: int = 0
+    value_dim: int = 0
+    window: int = 0
+    """Tokens of a sliding window or an attention chunk."""
+    tokens_per_state: int = 1
+    """How many tokens share one stored vector (compressed caches)."""
+    page_bytes_per_state: int = 0
+    """Fixed by the model's own packed format; 0 = heads x dims x dtype."""
+    block_tokens: int = 0
+    """Block size that the model's backend dictates; 0 = the engine's."""
+    state: tuple[StatePiece, ...] = ()
+    skip_quantized: bool = False
+    """Stays in the model's dtype whatever the KV dtype option says."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """One layer. Equal layers are one object, so that callers can count them."""
+
+    matrices: tuple[Matrix, ...]
+    caches: tuple[Cache, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the layer."""
+        return sum(m.elements for m in self.matrices if m.part is not Part.ABSORBED)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """A transformer, reduced to what memory and speed depend on. (First cut: the models room extends it.)"""
+    """A transformer, reduced to what memory and speed depend on."""
 
     id: str
     architecture: str
@@ -21,8 +157,80 @@ class ModelProfile:
     dtype: str
     quantization: str | None
     assumptions: tuple[str, ...] = ()
+    model_type: str = ""
+    intermediate_size: int = 0
+    """Of a dense MLP; 0 where every layer is a mixture."""
+    expert_intermediate_size: int = 0
+    experts_per_token: int = 0
+    shared_expert_intermediate_size: int = 0
+    value_head_dim: int = 0
+    is_latent_attention: bool = False
+    """MLA: caches are not divided by tensor parallelism."""
+    is_multimodal: bool = False
+    is_encoder_decoder: bool = False
+    has_state: bool = False
+    """Some layers keep a recurrent state (Mamba, linear attention)."""
+    state_heads: tuple[int, ...] = ()
+    """Head and group counts of those layers that tensor parallelism must divide (groups may be replicated)."""
+    vision_heads: int = 0
+    vision_tokens: int = 0
+    """Most tokens of one image; 0 = unknown or none."""
+    vision_hidden_size: int = 0
+    tied_embeddings: bool = False
+    kv_cache_dtype: str | None = None
+    """What the checkpoint asks for, where it has scales for it."""
+    layers: tuple[LayerShape, ...] = ()
+    embedding: tuple[Matrix, ...] = ()
+    """Needed on the first pipeline stage (and on the last when tied)."""
+    head: tuple[Matrix, ...] = ()
+    """Needed on the last pipeline stage: final norm and, unless tied, the output head."""
+    vision: tuple[Matrix, ...] = ()
+    draft_layers: tuple[LayerShape, ...] = ()
+    """Multi-token-prediction layers: loaded only for speculative decoding."""
 
     @property
     def is_mixture_of_experts(self) -> bool:
         """Whether layers route tokens to experts."""
         return self.num_experts > 0
+
+    @property
+    def dtype_bytes(self) -> int:
+        """Bytes of one unquantised element."""
+        return 4 if self.dtype == "float32" else 2
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, without draft layers."""
+        outer = (*self.embedding, *self.head, *self.vision)
+        return sum(m.elements for m in outer) + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token passes through, without the embedding table."""
+        total = sum(m.elements for m in self.head)
+        if self.tied_embeddings:
+            total += sum(m.elements for m in self.embedding)
+        for matrix in self.iter_matrices():
+            if matrix.part is Part.EXPERT:
+                total += matrix.elements * min(self.experts_per_token, matrix.count) // max(1, matrix.count)
+            elif matrix.part is not Part.ABSORBED:
+                total += matrix.elements
+        return total
+
+    @property
+    def weight_formats(self) -> tuple[WeightFormat, ...]:
+        """The distinct storage formats in use, sorted by name."""
+        return tuple(sorted({m.format for m in self.iter_matrices() if m.format}, key=lambda f: f.name))
+
+    def iter_matrices(self) -> Iterator[Matrix]:
+        """Every matrix of every layer, in order."""
+        for layer in self.layers:
+            yield from layer.matrices
+
+    def with_assumptions(self, *sentences: str) -> "ModelProfile":
+        """The same with more stated assumptions."""
+        return replace(self, assumptions=(*self.assumptions, *sentences))
+
+    def __hash__(self) -> int:
+        """Cheap: layers are not walked."""
+        return hash((self.id, self.architecture, self.quantization, self.num_layers, self.hidden_size, self.vocab_size))
