@@ -27,7 +27,7 @@ PodFragment = dict[str, Any]
 """A piece of a Pod, passed on as it is; Kubernetes itself checks it when the pods' template is applied."""
 
 
-def _keyed_by(key: str) -> dict[str, str | list[str]]:
+def keyed_by(key: str) -> dict[str, str | list[str]]:
     """Say that one key, which must not repeat, tells the items of a list apart."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
@@ -199,7 +199,7 @@ class EngineSpec(Schema):
         Field(max_length=64),
     ] | None = None
     """The engine's own option names without leading dashes, each with its value as text; `layout` sets the layout."""
-    env: Annotated[list[EnvironmentVariable], Field(max_length=64, json_schema_extra=_keyed_by("name"))] | None = None
+    env: Annotated[list[EnvironmentVariable], Field(max_length=64, json_schema_extra=keyed_by("name"))] | None = None
     """Environment variables of the engine's container."""
 
 
@@ -294,7 +294,7 @@ class AutoscalingSpec(Schema):
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Never more. Default: what is wanted, or what fits on the free GPUs, whichever is more."""
     metrics: Annotated[
-        list[MetricTarget], Field(min_length=1, max_length=8, json_schema_extra=_keyed_by("type"))
+        list[MetricTarget], Field(min_length=1, max_length=8, json_schema_extra=keyed_by("type"))
     ] | None = None
     """What to scale on. Default: queueDepth with target 4."""
     behavior: PodFragment | None = None
@@ -394,7 +394,7 @@ class InferenceDeploymentSpec(Schema):
     """The Service that clients use."""
     router: RouterSpec = RouterSpec()
     """A router before the replicas."""
-    adapters: Annotated[list[AdapterSpec], Field(max_length=64, json_schema_extra=_keyed_by("name"))] | None = None
+    adapters: Annotated[list[AdapterSpec], Field(max_length=64, json_schema_extra=keyed_by("name"))] | None = None
     """LoRA adapters."""
     rollout: RolloutSpec = RolloutSpec()
     """How a changed spec reaches running replicas."""

@@ -1,0 +1,36 @@
+"""What is wrong with one field of a spec, as a value. Knows neither how it was found nor who is told."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardwright.api.reasons import Reason
+
+_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FieldProblem:
+    """One field, one reason word, and a sentence that says what to do about it."""
+
+    field: str
+    """Path as in the manifest: `spec.placement.maxGPUs`, `spec.engine.env[0].name`, `spec.engine.args["x-y"]`."""
+    reason: Reason
+    message: str
+
+    def __str__(self) -> str:
+        """As users read it in a condition."""
+        return f"{self.field}: {self.message}"
+
+
+def path_of(parts: Sequence[str | int]) -> str:
+    """Write a path the way manifests are read: list indexes in brackets, keys that are no plain words quoted."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN.match(part):
+            text += f".{part}" if text else part
+        else:
+            text += f'["{part}"]'
+    return text
