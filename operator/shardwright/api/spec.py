@@ -278,7 +278,7 @@ class PlacementSpec(Schema):
 class MetricTarget(Schema):
     """One thing to scale on."""
 
-    type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z][a-zA-Z0-9]*$")] = "queueDepth"
+    type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z][a-zA-Z0-9]*$")]
     """`queueDepth`: requests that run or wait, per replica."""
     target: Annotated[int, Field(ge=1, le=1_000_000)]
     """Value per replica that the autoscaler steers to."""
