@@ -1,0 +1,89 @@
+"""What a spec may say that is not acted on yet: refused with the field's name where its value is not neutral.
+
+One row per field. A row goes when the rooms below act on the field, never before: an accepted field always has effect.
+What one engine cannot do is `engines.support`'s business; only scaling stands here, since no engine room sees it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shardwright.api.problems import FieldProblem
+from shardwright.api.reasons import Reason
+from shardwright.api.spec import EngineName, InferenceDeploymentSpec, Replan, RouterMode
+
+QUEUE_DEPTH = "queueDepth"
+"""The one metric that can be scaled on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    field: str
+    asked: Callable[[InferenceDeploymentSpec], bool]
+    message: str
+
+
+def _scales_on_others(spec: InferenceDeploymentSpec) -> bool:
+    metrics = spec.autoscaling.metrics if spec.autoscaling else None
+    return any(metric.type != QUEUE_DEPTH for metric in metrics or ())
+
+
+_ROWS = (
+    _Row(
+        "spec.adapters",
+        lambda spec: bool(spec.adapters),
+        "LoRA adapters are not served yet: remove adapters, or pass the engine's own options in spec.engine.args",
+    ),
+    _Row(
+        "spec.router.mode",
+        lambda spec: spec.router.mode is not RouterMode.NONE,
+        "only None works yet, the Service spreads connections over the replicas: set None or remove router",
+    ),
+    _Row(
+        "spec.placement.queueName",
+        lambda spec: spec.placement.queue_name is not None,
+        "Kueue queues are not used yet: remove queueName",
+    ),
+    _Row(
+        "spec.placement.allowMixedProducts",
+        lambda spec: spec.placement.allow_mixed_products,
+        "replicas of one deployment run on one GPU product yet: remove it, or make one InferenceDeployment per product",
+    ),
+    _Row(
+        "spec.autoscaling",
+        lambda spec: spec.autoscaling is not None and spec.engine.name is EngineName.TRTLLM,
+        "trtllm-serve 1.2.1 reports no queue depth (the gauges came with 1.3.0), so there is nothing to scale on: "
+        "remove autoscaling and set spec.replicas, or use engine vllm",
+    ),
+    _Row(
+        "spec.autoscaling.minReplicas",
+        lambda spec: spec.autoscaling is not None and spec.autoscaling.min_replicas == 0,
+        "scaling to zero needs something that holds requests until a replica is back, which is not there yet: "
+        "use 1, or spec.suspend to stop everything",
+    ),
+    _Row(
+        "spec.autoscaling.metrics",
+        _scales_on_others,
+        f"only type {QUEUE_DEPTH} can be scaled on yet: remove the others, or use mode External with your own autoscaler",
+    ),
+    _Row(
+        "spec.rollout.maxSurge",
+        lambda spec: spec.rollout.max_surge > 0,
+        "replicas beyond the wanted number are not made during a rollout yet: use 0",
+    ),
+    _Row(
+        "spec.rollout.replan",
+        lambda spec: spec.rollout.replan is Replan.ALWAYS,
+        "running layouts are not replaced by better ones yet: use WhenBroken or Never; condition LayoutOptimal says "
+        "when a better one is possible",
+    ),
+    _Row(
+        "spec.model.source.image",
+        lambda spec: spec.model.source is not None and spec.model.source.image is not None,
+        "models in OCI images are not mounted yet: use hub, persistentVolumeClaim or hostPath",
+    ),
+)
+
+
+def not_supported(spec: InferenceDeploymentSpec) -> tuple[FieldProblem, ...]:
+    """List the fields that ask for what is not there yet; empty where all of the spec has effect."""
+    return tuple(FieldProblem(row.field, Reason.NOT_SUPPORTED_YET, row.message) for row in _ROWS if row.asked(spec))
