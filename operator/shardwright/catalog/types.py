@@ -19,6 +19,8 @@ class LinkKind(StrEnum):
     NVLINK_MESH = "nvlink-mesh"
     NVLINK_BRIDGE = "nvlink-bridge"
     XGMI = "xgmi"
+    ON_CHIP_ROCE = "on-chip-roce"
+    """Gaudi's own Ethernet ports."""
     PCIE_SWITCH = "pcie-switch"
     PCIE = "pcie"
     NONE = "none"
@@ -36,7 +38,7 @@ class NetworkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GpuProduct:
-    """One GPU product. Bandwidths are bytes per second, rates are operations per second, all integers; 0 = it cannot."""
+    """One GPU product. Bandwidths are bytes a second, rates operations a second, all integers; 0 = it cannot."""
 
     name: str
     """Ours, short: `H100-SXM`, `L40S`, `MI300X`."""
@@ -56,3 +58,36 @@ class GpuProduct:
     scale_up_domain: int
     """GPUs that one fast link joins."""
     source: str
+    family: str = ""
+    """What people say when they do not say which: `H100`, `A100`."""
+    form: str = ""
+    """What tells the members of a family apart: `sxm`, `pcie`, `nvl`, `superchip`; empty where there is one."""
+    labels: tuple[str, ...] = ()
+    """Exact values of the node's product label."""
+    label_memory_mib: int = 0
+    """What the node's memory label says, MiB; 0 = not known."""
+    memory_gib: int = 0
+    """As sold."""
+    architecture: str = ""
+    """LLVM target of an AMD GPU, such as `gfx942`."""
+    pcie_bandwidth: int = 0
+    """Per GPU, one direction, to the rest of the node."""
+    bridge_bandwidth: int = 0
+    """Of an NVLink or xGMI bridge that can be fitted; 0 = none can."""
+    bridge_gpus: int = 0
+    """GPUs that such a bridge joins."""
+    unified_memory: bool = False
+    """Whether GPU and CPU share one memory, so that the total is not the engine's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMatch:
+    """The answer to a label or a user's word."""
+
+    product: GpuProduct
+    assumptions: tuple[str, ...] = ()
+    """What was taken for granted, one sentence each; empty when the text names exactly one product."""
+    mig_profile: str | None = None
+    """`1g.10gb` when the text ends in `-MIG-1g.10gb`; the product is then the whole card."""
+    shared: bool = False
+    """Whether the text ends in `-SHARED`: time-sliced or MPS."""
