@@ -10,6 +10,8 @@ FIELD_MANAGER = "shardwright"
 
 DEPLOYMENT = "shardwright.io/deployment"
 """On every object we make: the InferenceDeployment's name."""
+DEPLOYMENT_UID = "shardwright.io/deployment-uid"
+"""On a replica's pods: the InferenceDeployment's UID, by which a bound pod replaces its promise of GPUs."""
 REPLICA = "shardwright.io/replica"
 """On a replica's StatefulSet and pods: the replica's id, a decimal number."""
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     MALFORMED_ANNOTATION = "MalformedAnnotation"
     MIXED_GPUS = "MixedGpus"
     MIG_MIXED = "MigMixed"
+    TIME_SHARED = "TimeShared"
     LABELS_WITHOUT_DEVICES = "LabelsWithoutDevices"
     DEVICES_WITHOUT_LABELS = "DevicesWithoutLabels"
 
