@@ -63,7 +63,7 @@ _ROWS = (
     _Row(
         "spec.autoscaling.metrics",
         _scales_on_others,
-        f"only type {QUEUE_DEPTH} can be scaled on yet: remove the others, or use mode External with your own autoscaler",
+        f"only {QUEUE_DEPTH} can be scaled on yet: remove the others, or use mode External with your own autoscaler",
     ),
     _Row(
         "spec.rollout.maxSurge",

@@ -1,0 +1,11 @@
+"""What is said of a deployment: from what is wanted and what is seen to the status that is written. Pure."""
+
+from shardwright.status.build import build_status
+from shardwright.status.events import EventNote, transitions
+from shardwright.status.observed import ObservedPod, ObservedReplica, ReplicaHealth, health, observe_pod
+from shardwright.status.situation import ScalerView, Situation, Trouble
+
+__all__ = [
+    "EventNote", "ObservedPod", "ObservedReplica", "ReplicaHealth", "ScalerView", "Situation", "Trouble",
+    "build_status", "health", "observe_pod", "transitions",
+]  # fmt: skip
