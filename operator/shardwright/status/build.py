@@ -1,4 +1,4 @@
-"""The whole status of one deployment, as the dict that is written. Equal situations give equal ones, whatever the time."""
+"""The whole status of one deployment, as the dict that is written. Only what changed carries a new time."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -9,7 +9,9 @@ NORMAL, WARNING = "Normal", "Warning"
 _GOOD = {"Accepted": "True", "Planned": "True", "Available": "True", "Degraded": "False", "ScalingActive": "True"}
 """Conditions that are told, and the status at which all is well."""
 
-_ASKED_FOR = frozenset({"AutoscalingDisabled", "AutoscalingManaged", "AutoscalingExternal", "Suspended", "ScaledToZero"})
+_ASKED_FOR = frozenset(
+    {"AutoscalingDisabled", "AutoscalingManaged", "AutoscalingExternal", "Suspended", "ScaledToZero"}
+)
 """What the user asked for: told, but no warning."""
 _ON_THE_WAY = frozenset({"ReplicasStarting", "NoReplicaReady"})
 """What every start goes through: told only when it ends something that was well."""
