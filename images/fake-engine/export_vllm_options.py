@@ -27,6 +27,7 @@ import vllm.config
 import vllm.config.parallel
 from pydantic.fields import FieldInfo
 from vllm.entrypoints.cli import serve
+from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 Json = dict[str, Any]
@@ -135,7 +136,7 @@ def table() -> Json:
     rows = [row for row in map(describe, actions) if row]
     return {"engine": "vllm", "version": vllm.__version__.split("+")[0],
             "source": "vllm.entrypoints.cli.serve, read from the running parser",
-            "options": rows, "bounds": bounds(rows), "json_keys": dataclass_fields(rows, actions)}
+            "options": rows, "quantization_methods": QUANTIZATION_METHODS, "bounds": bounds(rows), "json_keys": dataclass_fields(rows, actions)}
 
 
 class _Accepted(BaseException):
@@ -234,9 +235,9 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if asked.table:
         found = table()
-        head = {key: found[key] for key in ("engine", "version", "source", "bounds", "json_keys")}
+        head = {key: found[key] for key in ("engine", "version", "source", "quantization_methods", "bounds", "json_keys")}
         rows = ",\n".join(json.dumps(row) for row in found["options"])
-        asked.table.write_text(json.dumps(head, indent=1)[:-2] + ',\n "options": [\n' + rows + "\n]}\n")
+        asked.table.write_text(json.dumps(head)[:-1] + ',\n "options": [\n' + rows + "\n]}\n")
     if asked.verdicts:
         rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in verdicts(asked.cases, asked.models.resolve()))
         asked.verdicts.write_text("[\n" + rows + "\n]\n")
