@@ -35,3 +35,11 @@ NVLINK_DOMAIN = "shardwright.io/nvlink-domain"
 NET_KIND = "shardwright.io/net-kind"
 NET_BANDWIDTH_PER_GPU = "shardwright.io/net-bandwidth-per-gpu"
 FABRIC_DOMAIN = "shardwright.io/fabric-domain"
+
+# On a replica's StatefulSet: what is known of the restarts of its group, so that it survives the operator
+RESTART_COUNT = "shardwright.io/restart-count"
+"""Restarts of the whole group since it was last healthy for `spec.restart.resetAfter`."""
+RESTART_TIME = "shardwright.io/restart-time"
+"""When the group was restarted last, RFC 3339."""
+RESTART_CULPRIT = "shardwright.io/restart-culprit"
+"""Which pod broke first, and how."""

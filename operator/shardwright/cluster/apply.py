@@ -1,0 +1,89 @@
+"""Carries out writes that were decided elsewhere: applies, deletions, status, events. Decides only what an answer means."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shardwright.api import labels
+from shardwright.cluster import kinds
+from shardwright.cluster.client import ApiClient, ApiError, JsonObject
+from shardwright.cluster.kinds import Kind
+from shardwright.cluster.store import Store
+
+DERIVED_MANAGER = "shardwright-derived"
+"""Field manager of a derived `spec.replicas`, so that any other writer is told apart from us."""
+
+
+class Writer:
+    """Writes, and shows the store each answer at once, so that the next reconcile sees what this one did."""
+
+    def __init__(self, client: ApiClient, store: Store) -> None:
+        """Both belong to the same event loop."""
+        self._client = client
+        self._store = store
+
+    async def apply(self, document: Mapping[str, Any], *, force: bool) -> JsonObject:
+        """Server-side apply of a child; returns the live object. Raises ApiError."""
+        kind = kinds.BY_NAME[document["kind"]]
+        live = await self._client.apply(document, kind, manager=labels.FIELD_MANAGER, force=force)
+        self._store.put(kind, live)
+        return live
+
+    async def delete(self, kind: Kind, document: Mapping[str, Any], *, grace_seconds: int | None = None) -> None:
+        """Delete exactly this object; one that is gone already is fine. Raises ApiError."""
+        metadata = document["metadata"]
+        await self._client.delete(kind, metadata["namespace"], metadata["name"], uid=metadata["uid"], grace_seconds=grace_seconds)
+
+    async def status(self, deployment: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Make `status` the whole status of the deployment. Raises ApiError."""
+        body = self._address(deployment) | {"status": dict(status)}
+        live = await self._client.apply(body, kinds.DEPLOYMENT, manager=labels.FIELD_MANAGER, force=True, subresource="status")
+        self._store.put(kinds.DEPLOYMENT, live)
+
+    async def derived_replicas(self, deployment: Mapping[str, Any], replicas: int) -> None:
+        """Write a derived number into `spec.replicas`; a user who wrote meanwhile wins. Raises ApiError."""
+        body = self._address(deployment) | {"spec": {"replicas": replicas}}
+        live = await self._client.apply(body, kinds.DEPLOYMENT, manager=DERIVED_MANAGER, force=False)
+        self._store.put(kinds.DEPLOYMENT, live)
+
+    async def event(self, deployment: Mapping[str, Any], kind: str, reason: str, message: str, now: str) -> None:
+        """Post one Event about the deployment. Raises ApiError."""
+        metadata = deployment["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": labels.API_VERSION,
+                "kind": labels.KIND,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata.get("resourceVersion"),
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": "shardwright"},
+            "reportingComponent": "shardwright",
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        await self._client.create(body, kinds.EVENT, manager=labels.FIELD_MANAGER)
+
+    @staticmethod
+    def _address(deployment: Mapping[str, Any]) -> JsonObject:
+        metadata = deployment["metadata"]
+        identity = {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]}
+        return {"apiVersion": labels.API_VERSION, "kind": labels.KIND, "metadata": identity}
+
+
+async def read_config_map(client: ApiClient, namespace: str, name: str) -> dict[str, str] | None:
+    """The texts of a ConfigMap, or None where there is none. Raises ApiError."""
+    try:
+        document = await client.get(kinds.CONFIG_MAP, namespace, name)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return dict(document.get("data") or {})

@@ -1,0 +1,259 @@
+"""What was last seen in the cluster, small: nodes and pods as planning's facts, our own objects as compact JSON. No I/O.
+
+Watch events, answers to our own writes and full lists all go through `put` and `remove`; an older version never replaces a
+newer one, so that what we wrote is seen at once and a late event changes nothing. Every change says whom it concerns.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shardwright.api import labels
+from shardwright.cluster import kinds
+from shardwright.cluster.kinds import Kind
+from shardwright.inventory import NodeFacts, PodUsage, SkippedNode, read_node, read_usage
+
+Key = tuple[str, str]
+"""Namespace and name of an InferenceDeployment."""
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one observation means: whose reconcile it asks for, and whether planning's view of the nodes moved."""
+
+    key: Key | None = None
+    node: str | None = None
+    relisted: bool = False
+    """The object was known already and came from a list: a watch was broken, and deletions may have been missed."""
+
+
+@dataclass(slots=True)
+class _Stored:
+    uid: str
+    version: int
+    value: Any
+    """JSON bytes, NodeFacts, or None for an object that is not ours and only takes a name."""
+    key: Key | None
+    usage: PodUsage | None = None
+
+
+NOTHING = Change()
+
+
+class Store:
+    """A mirror of the cluster. All methods belong to one event loop and none waits."""
+
+    def __init__(self) -> None:
+        """Empty until lists and watches fill it."""
+        self._objects: dict[str, dict[tuple[str, str], _Stored]] = {name: {} for name in kinds.BY_NAME}
+        self._children: defaultdict[Key, dict[tuple[str, str], _Stored]] = defaultdict(dict)
+        self._pods: defaultdict[Key, dict[str, _Stored]] = defaultdict(dict)
+        self._usage: defaultdict[str, dict[str, PodUsage]] = defaultdict(dict)
+        self._listing: dict[str, dict[str, int]] = {}
+        self._written_status: dict[str, bytes] = {}
+
+    # Reading
+
+    def keys(self) -> list[Key]:
+        """Every InferenceDeployment that is known, sorted."""
+        return sorted(self._objects[kinds.DEPLOYMENT.name])
+
+    def deployment(self, key: Key) -> JsonObject | None:
+        """The InferenceDeployment, without managed fields."""
+        stored = self._objects[kinds.DEPLOYMENT.name].get(key)
+        return orjson.loads(stored.value) if stored else None
+
+    def deployments(self) -> Iterator[JsonObject]:
+        """Every InferenceDeployment."""
+        for stored in list(self._objects[kinds.DEPLOYMENT.name].values()):
+            yield orjson.loads(stored.value)
+
+    def children(self, key: Key) -> dict[tuple[str, str], JsonObject]:
+        """What a deployment owns or is labelled with its name, by (kind, name), without managed fields."""
+        return {name: orjson.loads(stored.value) for name, stored in sorted(self._children.get(key, {}).items())}
+
+    def pods(self, key: Key) -> tuple[JsonObject, ...]:
+        """The deployment's pods, sorted by name, each with what status needs."""
+        found = [orjson.loads(stored.value) for stored in self._pods.get(key, {}).values()]
+        return tuple(sorted(found, key=lambda pod: pod["metadata"]["name"]))
+
+    def takes_name(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether an object that is not ours has that name."""
+        stored = self._objects.get(kind, {}).get((namespace, name))
+        return stored is not None and stored.key is None
+
+    def nodes(self) -> dict[str, NodeFacts | SkippedNode]:
+        """Every node, by name."""
+        return {name: stored.value for (_, name), stored in self._objects[kinds.NODE.name].items()}
+
+    def usage(self) -> Iterator[PodUsage]:
+        """GPUs that pods hold on nodes."""
+        for by_pod in self._usage.values():
+            yield from by_pod.values()
+
+    # Writing
+
+    def put(self, kind: Kind, document: Mapping[str, Any], *, listed: bool = False) -> Change:
+        """An object as it is seen; an older version than the known one changes nothing."""
+        metadata = document["metadata"]
+        address = (metadata.get("namespace") or "", metadata["name"])
+        version, uid = int(metadata.get("resourceVersion") or 0), metadata.get("uid") or ""
+        known = self._objects[kind.name].get(address)
+        if known is not None and known.uid == uid and known.version >= version:
+            return Change(relisted=listed)
+        if version <= self._listing.get(kind.name, {}).get(uid, -1):
+            return NOTHING
+        stored = self._reduce(kind, document, uid, version)
+        same = known is not None and known.uid == uid and known.value == stored.value and known.key == stored.key
+        if known is not None:
+            self._unlink(kind, address, known)
+        self._objects[kind.name][address] = stored
+        self._link(kind, address, stored)
+        if same:
+            return Change(relisted=listed)
+        return self._change(kind, address, known, stored, listed=listed and known is not None)
+
+    def remove(self, kind: Kind, document: Mapping[str, Any]) -> Change:
+        """An object that was seen to be deleted."""
+        metadata = document["metadata"]
+        address, uid = (metadata.get("namespace") or "", metadata["name"]), metadata.get("uid") or ""
+        if kind.name in self._listing:
+            self._listing[kind.name][uid] = int(metadata.get("resourceVersion") or 0)
+        known = self._objects[kind.name].get(address)
+        if known is None or (uid and known.uid != uid):
+            return NOTHING
+        return self._drop(kind, address, known)
+
+    def begin_list(self, kind: Kind) -> None:
+        """From here until `end_list`, deletions are remembered, so that a slow list cannot bring the dead back."""
+        self._listing[kind.name] = {}
+
+    def end_list(self, kind: Kind, seen: Iterable[str], version: int) -> list[Change]:
+        """Evict what a full list at `version` did not show; objects newer than the list stay."""
+        alive = set(seen)
+        self._listing.pop(kind.name, None)
+        gone = [
+            (address, stored)
+            for address, stored in self._objects[kind.name].items()
+            if stored.uid not in alive and stored.version <= version
+        ]
+        return [self._drop(kind, address, stored) for address, stored in gone]
+
+    def abandon_list(self, kind: Kind) -> None:
+        """The list failed; nothing is evicted."""
+        self._listing.pop(kind.name, None)
+
+    def wrote_status(self, document: Mapping[str, Any]) -> None:
+        """Remember a status that we wrote ourselves, so that seeing it again asks for nothing."""
+        self.put(kinds.DEPLOYMENT, document)
+
+    # Inside
+
+    def _reduce(self, kind: Kind, document: Mapping[str, Any], uid: str, version: int) -> _Stored:
+        if kind is kinds.NODE:
+            return _Stored(uid, version, read_node(document), None)
+        if kind is kinds.POD:
+            key = _key_of_label(document["metadata"])
+            usage = read_usage(document)
+            return _Stored(uid, version, orjson.dumps(_small_pod(document)) if key else None, key, usage)
+        if kind is kinds.DEPLOYMENT:
+            metadata = document["metadata"]
+            return _Stored(uid, version, orjson.dumps(_bare(document)), (metadata["namespace"], metadata["name"]))
+        key = owner_key(document)
+        return _Stored(uid, version, orjson.dumps(_small_child(kind, document)) if key else None, key)
+
+    def _link(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
+        if stored.usage is not None:
+            self._usage[stored.usage.node][stored.uid] = stored.usage
+        if stored.key is None or kind is kinds.DEPLOYMENT:
+            return
+        if kind is kinds.POD:
+            self._pods[stored.key][address[1]] = stored
+        else:
+            self._children[stored.key][(kind.name, address[1])] = stored
+
+    def _unlink(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
+        if stored.usage is not None:
+            self._usage[stored.usage.node].pop(stored.uid, None)
+        if stored.key is None or kind is kinds.DEPLOYMENT:
+            return
+        group: dict[Any, _Stored] = self._pods[stored.key] if kind is kinds.POD else self._children[stored.key]  # type: ignore[assignment]
+        group.pop(address[1] if kind is kinds.POD else (kind.name, address[1]), None)
+        if not group:
+            (self._pods if kind is kinds.POD else self._children).pop(stored.key, None)
+
+    def _drop(self, kind: Kind, address: tuple[str, str], known: _Stored) -> Change:
+        del self._objects[kind.name][address]
+        self._unlink(kind, address, known)
+        return self._change(kind, address, known, None, listed=False)
+
+    @staticmethod
+    def _change(kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None, *, listed: bool) -> Change:
+        if kind is kinds.NODE:
+            return Change(node=address[1], relisted=listed)
+        current = new or old
+        key = current.key if current else None
+        if kind is kinds.POD:
+            before, after = old.usage if old else None, new.usage if new else None
+            moved = after or before
+            return Change(key, moved.node if moved and before != after else None, listed)
+        if key is None and old is not None:
+            key = old.key
+        return Change(key, None, listed)
+
+
+def owner_key(document: Mapping[str, Any]) -> Key | None:
+    """The InferenceDeployment that owns an object, or that an ownerless object is labelled with; None for others'."""
+    metadata = document["metadata"]
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            ours = reference.get("kind") == labels.KIND and str(reference.get("apiVersion", "")).startswith(labels.GROUP + "/")
+            return (metadata["namespace"], reference["name"]) if ours else None
+    return _key_of_label(metadata)
+
+
+def _key_of_label(metadata: Mapping[str, Any]) -> Key | None:
+    marks = metadata.get("labels") or {}
+    if marks.get(labels.MANAGED_BY) != "shardwright" or labels.DEPLOYMENT not in marks:
+        return None
+    return (metadata["namespace"], marks[labels.DEPLOYMENT])
+
+
+def _bare(document: Mapping[str, Any]) -> JsonObject:
+    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    return {**document, "metadata": metadata}
+
+
+def _small_child(kind: Kind, document: Mapping[str, Any]) -> JsonObject:
+    """Without what changes by itself: the version, and every status but the autoscaler's conditions."""
+    metadata = {n: v for n, v in document["metadata"].items() if n not in {"managedFields", "resourceVersion", "generation"}}
+    small = {name: value for name, value in document.items() if name != "status"} | {"metadata": metadata}
+    small.setdefault("kind", kind.name)
+    if kind is kinds.AUTOSCALER:
+        conditions = (document.get("status") or {}).get("conditions") or []
+        kept = [{name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in conditions]
+        small["status"] = {"conditions": kept}
+    return small
+
+
+_POD_METADATA = ("name", "namespace", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+_POD_STATUS = ("phase", "reason", "message", "containerStatuses", "initContainerStatuses")
+
+
+def _small_pod(document: Mapping[str, Any]) -> JsonObject:
+    metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
+    small = {name: status[name] for name in _POD_STATUS if name in status}
+    small["conditions"] = [
+        {name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in status.get("conditions") or ()
+    ]
+    return {
+        "metadata": {name: metadata[name] for name in _POD_METADATA if name in metadata},
+        "spec": {"nodeName": spec.get("nodeName")},
+        "status": small,
+    }
+
+
