@@ -44,7 +44,7 @@ class Rule:
 
 def valid_name(name: str) -> bool:
     """Whether `metadata.name` leaves room for what is made from it."""
-    return len(name) <= MAX_NAME_LENGTH and re.match(NAME_PATTERN, name) is not None
+    return len(name) <= MAX_NAME_LENGTH and re.fullmatch(NAME_PATTERN.strip("^$"), name) is not None
 
 
 def _source_kinds(source: ModelSource) -> int:

@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails
 from shardwright.api.cel import NAME_MESSAGE, rules_of, valid_name
 from shardwright.api.problems import FieldProblem, path_of
 from shardwright.api.reasons import Reason
-from shardwright.api.spec import InferenceDeploymentSpec, Schema
+from shardwright.api.spec import AdapterSpec, EnvironmentVariable, InferenceDeploymentSpec, MetricTarget, Schema
 
+_KEYS: Mapping[type, str] = {EnvironmentVariable: "name", AdapterSpec: "name", MetricTarget: "type"}
+"""Models whose lists are maps by one key: it must not repeat."""
 _MAX_PROBLEMS = 16
 """Listed at most; a reader fixes the first few, and a condition's message is bounded."""
 
@@ -100,6 +102,18 @@ def _broken_rules(model: Schema, path: tuple[str | int, ...]) -> Iterator[FieldP
         if isinstance(value, Schema):
             yield from _broken_rules(value, inner)
         elif isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, Schema):
-                    yield from _broken_rules(item, (*inner, index))
+            yield from _broken_items(value, inner)
+
+
+def _broken_items(items: Sequence[object], path: tuple[str | int, ...]) -> Iterator[FieldProblem]:
+    seen = set()
+    for index, item in enumerate(items):
+        if not isinstance(item, Schema):
+            continue
+        yield from _broken_rules(item, (*path, index))
+        if key := _KEYS.get(type(item)):
+            word = getattr(item, key)
+            if word in seen:
+                field = path_of((*path, index))
+                yield FieldProblem(field, Reason.SPEC_INVALID, f"{key} {word} is given twice: remove one of them")
+            seen.add(word)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shardwright.api.reasons import Reason
 
-_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -14,7 +14,7 @@ class FieldProblem:
     """One field, one reason word, and a sentence that says what to do about it."""
 
     field: str
-    """Path as in the manifest: `spec.placement.maxGPUs`, `spec.engine.env[0].name`, `spec.engine.args["x-y"]`."""
+    """Path as in the manifest: `spec.engine.env[0].name`, `spec.placement.nodeSelector["a.b/c"]`."""
     reason: Reason
     message: str
 
@@ -24,12 +24,12 @@ class FieldProblem:
 
 
 def path_of(parts: Sequence[str | int]) -> str:
-    """Write a path the way manifests are read: list indexes in brackets, keys that are no plain words quoted."""
+    """Write a path as the API server does: list indexes in brackets; keys with dots or spaces are quoted."""
     text = ""
     for part in parts:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _PLAIN.match(part):
+        elif _PLAIN.fullmatch(part):
             text += f".{part}" if text else part
         else:
             text += f'["{part}"]'

@@ -188,16 +188,19 @@ class EngineSpec(Schema):
 
     name: EngineName = EngineName.VLLM
     """Which engine runs the model."""
-    version: Annotated[
-        str, Field(min_length=1, max_length=64, pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?[0-9A-Za-z.+-]*$")
-    ] | None = None
+    version: (
+        Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?[0-9A-Za-z.+-]*$")] | None
+    ) = None
     """Decides which facts about the engine are used. Default: 0.32.0 for vllm, 1.2.1 for trtllm."""
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
     """Container image; default: the chart's, by engine and GPU vendor."""
-    args: Annotated[
-        dict[Annotated[str, Field(min_length=1, max_length=128)], Annotated[str, Field(max_length=16384)]],
-        Field(max_length=64),
-    ] | None = None
+    args: (
+        Annotated[
+            dict[Annotated[str, Field(min_length=1, max_length=128)], Annotated[str, Field(max_length=16384)]],
+            Field(max_length=64),
+        ]
+        | None
+    ) = None
     """The engine's own option names without leading dashes, each with its value as text; `layout` sets the layout."""
     env: Annotated[list[EnvironmentVariable], Field(max_length=64, json_schema_extra=keyed_by("name"))] | None = None
     """Environment variables of the engine's container."""
@@ -256,10 +259,13 @@ class PlacementSpec(Schema):
     """The most GPUs that all replicas together may take."""
     fill_free_gpus: bool = Field(default=False, alias="fillFreeGPUs")
     """Derive as many replicas as the free GPUs hold."""
-    gpu_prices: Annotated[
-        dict[ProductName, Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[0-9]+(\.[0-9]{1,6})?$")]],
-        Field(max_length=32),
-    ] | None = None
+    gpu_prices: (
+        Annotated[
+            dict[ProductName, Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[0-9]+(\.[0-9]{1,6})?$")]],
+            Field(max_length=32),
+        ]
+        | None
+    ) = None
     """Price of one GPU for one hour by product, for priority Cost."""
     allow_mixed_products: bool = False
     """Whether replicas may run on unlike GPUs; each replica is always of one kind."""
@@ -293,9 +299,9 @@ class AutoscalingSpec(Schema):
     """Never fewer; 0 = scale to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Never more. Default: what is wanted, or what fits on the free GPUs, whichever is more."""
-    metrics: Annotated[
-        list[MetricTarget], Field(min_length=1, max_length=8, json_schema_extra=keyed_by("type"))
-    ] | None = None
+    metrics: (
+        Annotated[list[MetricTarget], Field(min_length=1, max_length=8, json_schema_extra=keyed_by("type"))] | None
+    ) = None
     """What to scale on. Default: queueDepth with target 4."""
     behavior: PodFragment | None = None
     """As `behavior` of an autoscaling/v2 HorizontalPodAutoscaler."""
