@@ -1,0 +1,29 @@
+"""Nodes and pods become pools with free GPUs; odd nodes are listed with a reason. Labels are parsed here and nowhere else."""
+
+from shardwright.inventory.nodes import read_node
+from shardwright.inventory.pods import read_usage
+from shardwright.inventory.pools import build_inventory
+from shardwright.inventory.types import (
+    Inventory,
+    Islands,
+    NodeFacts,
+    PodUsage,
+    Pool,
+    PoolNode,
+    Promise,
+    SkippedNode,
+)
+
+__all__ = [
+    "Inventory",
+    "Islands",
+    "NodeFacts",
+    "PodUsage",
+    "Pool",
+    "PoolNode",
+    "Promise",
+    "SkippedNode",
+    "build_inventory",
+    "read_node",
+    "read_usage",
+]

@@ -1,0 +1,67 @@
+"""What a pod holds: GPUs as kube-scheduler counts them. Knows no node and no pool."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shardwright.api import labels
+from shardwright.inventory.raw import at, mapping, number, sequence, text, texts, whole
+from shardwright.inventory.resources import is_gpu_resource
+from shardwright.inventory.types import PodUsage
+
+
+def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
+    """GPUs that a pod holds on its node; None for one that is not bound, has finished or asked for none. Never raises."""
+    node = text(at(pod, "spec", "nodeName"))
+    if not node or text(at(pod, "status", "phase")) in ("Succeeded", "Failed"):
+        return None
+    devices = tuple(sorted((name, count) for name, count in _requested(mapping(at(pod, "spec"))).items() if count > 0))
+    if not devices:
+        return None
+    namespace, name = text(at(pod, "metadata", "namespace")), text(at(pod, "metadata", "name"))
+    own = texts(at(pod, "metadata", "labels"))
+    deployment = own.get(labels.DEPLOYMENT, "")
+    replica = number(own.get(labels.REPLICA))
+    return PodUsage(
+        name=f"{namespace}/{name}",
+        node=node,
+        devices=devices,
+        owner_uid=_controller_uid(pod),
+        deployment_uid=own.get(labels.DEPLOYMENT_UID, ""),
+        deployment=f"{namespace}/{deployment}" if deployment else "",
+        replica=-1 if replica is None else replica,
+        terminating=bool(at(pod, "metadata", "deletionTimestamp")),
+    )
+
+
+def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Sum the containers; an init container that needs more for a while raises that, sidecars are added to what follows."""
+    total: dict[str, int] = {}
+    for container in sequence(spec.get("containers")):
+        _add(total, _of_container(container))
+    peak: dict[str, int] = {}
+    sidecars: dict[str, int] = {}
+    for container in sequence(spec.get("initContainers")):
+        need = _of_container(container)
+        _add(need, sidecars)
+        if text(at(container, "restartPolicy")) == "Always":
+            sidecars = need
+        for name, count in need.items():
+            peak[name] = max(peak.get(name, 0), count)
+    _add(total, sidecars)
+    return {name: max(total.get(name, 0), peak.get(name, 0)) for name in total.keys() | peak.keys()}
+
+
+def _of_container(container: object) -> dict[str, int]:
+    """GPUs of one container; a limit without a request is a request, as the API server defaults it."""
+    wanted = {**mapping(at(container, "resources", "limits")), **mapping(at(container, "resources", "requests"))}
+    return {name: whole(amount) for name, amount in wanted.items() if isinstance(name, str) and is_gpu_resource(name)}
+
+
+def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count
+
+
+def _controller_uid(pod: Mapping[str, Any]) -> str:
+    owners = [owner for owner in sequence(at(pod, "metadata", "ownerReferences")) if at(owner, "controller") is True]
+    return text(at(owners[0], "uid")) if owners else ""
