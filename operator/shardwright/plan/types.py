@@ -80,6 +80,10 @@ class PlanRequest:
     """Price of a GPU hour in millionths, by product."""
     allow_mixed_products: bool
     cross_islands: CrossIslands
+    quota_gpus: tuple[tuple[str, int], ...] = ()
+    """Head-room of a ResourceQuota by GPU resource name; a resource that is not named has no quota."""
+    time_per_token_target_microseconds: int = 50_000
+    """For priority Throughput: the batch is cut until a request gets a token at least this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +164,34 @@ class Plan:
     derived_replicas: int = 0
     reason: Reason = Reason.PLANNED
     skipped_nodes: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Predicted speed of one replica at the batch it would run. All integers; the roofline behind them is in `cost`."""
+
+    batch: int
+    """Requests served at once."""
+    time_per_token_microseconds: int
+    """Between two tokens of one request, prefills of others included."""
+    decode_step_microseconds: int
+    """One decode step alone at the asked concurrency (1 where none was asked)."""
+    first_token_microseconds: int
+    """Prefill of one typical prompt on an idle replica."""
+    milli_tokens_per_second: int
+    """Output tokens of the whole replica, in thousandths."""
+    meets_target: bool
+    """Whether time per token stays within the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that is known of a candidate on pools of one kind: why it loses, or what it holds and how fast it is."""
+
+    layout: Layout
+    rejections: tuple[Rejection, ...] = ()
+    """Of every check that it failed; their `pool` is filled in by who asks."""
+    memory: MemoryForecast | None = None
+    cost: Cost | None = None
+    crosses_island: bool = False
+    context_length: int = 0
