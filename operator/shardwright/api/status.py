@@ -13,6 +13,7 @@ MAX_REPLICA_STATES = 256
 MAX_PLACEMENTS = 32
 MAX_REJECTED = 16
 MAX_ASSUMPTIONS = 32
+MAX_SKIPPED = 32
 MAX_NODES = 64
 MAX_MESSAGE = 4096
 
@@ -90,6 +91,13 @@ class RejectedLayout(Schema):
     unit: Word | None = None
 
 
+class SkippedNodeStatus(Schema):
+    """A node that could not be planned on."""
+
+    name: NodeName
+    why: Annotated[str, Field(max_length=1024)]
+
+
 class PlanStatus(Schema):
     """What was decided, and why."""
 
@@ -105,6 +113,8 @@ class PlanStatus(Schema):
     placements: Annotated[list[PlannedPlacement], Field(max_length=MAX_PLACEMENTS)] | None = None
     rejected: Annotated[list[RejectedLayout], Field(max_length=MAX_REJECTED)] | None = None
     """The nearest few."""
+    skipped_nodes: Annotated[list[SkippedNodeStatus], Field(max_length=MAX_SKIPPED)] | None = None
+    """Nodes with GPUs that could not be planned on."""
     computed_at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})] | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from shardwright.api.labels import DEPLOYMENT, POD_INDEX
 from shardwright.api.reasons import Reason
-from shardwright.api.status import MAX_ASSUMPTIONS, MAX_MESSAGE, MAX_NODES, MAX_PLACEMENTS, MAX_REJECTED
+from shardwright.api.status import MAX_ASSUMPTIONS, MAX_MESSAGE, MAX_NODES, MAX_PLACEMENTS, MAX_REJECTED, MAX_SKIPPED
 from shardwright.api.status import MAX_REPLICA_STATES as MAX_STATES
 from shardwright.plan.types import Placement, Plan, Rejection
 from shardwright.status.conditions import accepted, available, conditions, degraded, planned, progressing
@@ -72,6 +72,9 @@ def _plan(plan: Plan, situation: Situation) -> dict[str, Any]:
     section["assumptions"] = [text[:MAX_MESSAGE] for text in plan.assumptions[:MAX_ASSUMPTIONS]]
     section["placements"] = [_placement(placement) for placement in plan.placements[:MAX_PLACEMENTS]]
     section["rejected"] = [_rejection(rejection) for rejection in plan.rejected[:MAX_REJECTED]]
+    if plan.skipped_nodes:
+        skipped = plan.skipped_nodes[:MAX_SKIPPED]
+        section["skippedNodes"] = [{"name": name, "why": why[:1024]} for name, why in skipped]
     before = situation.previous.get("plan")
     old = dict(before) if isinstance(before, Mapping) else {}
     computed_at = old.pop("computedAt", None)
