@@ -1,0 +1,96 @@
+"""The vision tower of a multimodal model as matrices; an unknown one is built as a plain transformer from what it states."""
+
+from dataclasses import dataclass
+
+from shardwright.models.profile import Matrix, Part
+from shardwright.models.reader import ConfigReader, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """A vision tower, reduced."""
+
+    matrices: tuple[Matrix, ...] = ()
+    heads: int = 0
+    hidden_size: int = 0
+    tokens: int = 0
+
+
+SECTIONS = ("vision_config", "vision_tower_config", "vit_config", "visual", "vision_encoder")
+
+
+def vision_reader(outer: ConfigReader) -> ConfigReader | None:
+    """A reader of the vision part; None for a text model."""
+    for key in SECTIONS:
+        section = outer.mapping(key)
+        if section:
+            implied = outer.defaults.get("vision_config")
+            model_type = text_of(section.get("model_type")) or (implied if isinstance(implied, str) else "")
+            if isinstance(implied, str) and model_type == outer.model_type:
+                model_type = implied
+            return ConfigReader(section, model_type, f"config.json {key}")
+    return None
+
+
+def first(reader: ConfigReader, *keys: str, default: int = 0) -> int:
+    """The first key that is stated, else the first class default."""
+    stated = next((reader.stated(k) for k in keys if reader.stated(k)), 0)
+    return stated or next((reader.integer(k, 0) for k in keys if reader.class_default(k) is not None), default) or default
+
+
+def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
+    """The tower and its projector into the language model."""
+    reader = vision_reader(outer)
+    if reader is None:
+        return Tower()
+    hidden = first(reader, "vt_hidden_size", "embed_dim", "hidden_size", "width", default=1024)
+    if reader.model_type.startswith("qwen2_vl"):
+        hidden = first(reader, "embed_dim", default=1280)
+    depth = min(512, first(reader, "vt_num_hidden_layers", "depth", "num_hidden_layers", "layers", default=24))
+    depth += reader.stated("num_global_layers")
+    heads = first(reader, "vt_num_attention_heads", "num_attention_heads", "num_heads", "attention_heads", default=16)
+    inner = first(reader, "vt_intermediate_size", "intermediate_size") or hidden * (reader.stated("mlp_ratio", 4) or 4)
+    qkv = reader.stated("qkv_hidden_size") or hidden
+    patch, frames = first(reader, "patch_size", default=14), reader.stated("temporal_patch_size", 1) or 1
+    gated = reader.model_type in GATED
+    matrices = [
+        Matrix("vision.patch_embed", Part.VISION, hidden, 3 * frames * patch * patch, bias=True, quantizable=False),
+        Matrix("vision.qkv", Part.VISION, 3 * qkv, hidden, bias=True, count=depth, quantizable=False),
+        Matrix("vision.proj", Part.VISION, hidden, qkv, bias=True, count=depth, quantizable=False),
+        Matrix("vision.mlp", Part.VISION, inner, hidden, bias=True, count=depth * (3 if gated else 2), quantizable=False),
+        *merger(reader, hidden, text_hidden),
+    ]
+    positions = first(reader, "num_position_embeddings", "position_embedding_size")
+    if positions:
+        matrices.append(Matrix("vision.positions", Part.VISION, positions, hidden, quantizable=False))
+    return Tower(tuple(matrices), heads, hidden, image_tokens(reader, outer, patch))
+
+
+GATED = frozenset({"qwen2_5_vl", "qwen2_5_vl_vision", "pixtral", "mistral3"})
+
+
+def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
+    """The projector; Qwen's merges patches first and has one more per deep-stack index."""
+    merge = reader.stated("spatial_merge_size")
+    kernel = reader.items("merge_kernel_size")
+    if not merge and kernel:
+        merge = kernel[0] if isinstance(kernel[0], int) else 2
+    out = reader.stated("out_hidden_size") or reader.stated("text_hidden_size") or text_hidden
+    if not merge:
+        wide = reader.stated("vision_output_dim") or hidden
+        return [Matrix("vision.projector", Part.VISION, out, wide, quantizable=False), Matrix("vision.projector", Part.VISION, out, out, quantizable=False)]
+    wide = hidden * merge * merge
+    count = 1 + len(reader.items("deepstack_visual_indexes"))
+    return [
+        Matrix("vision.merger.0", Part.VISION, wide, wide, bias=True, count=count, quantizable=False),
+        Matrix("vision.merger.1", Part.VISION, out, wide, bias=True, count=count, quantizable=False),
+    ]
+
+
+def image_tokens(reader: ConfigReader, outer: ConfigReader, patch: int) -> int:
+    """Tokens of one full image where the config tells; 0 = it depends on the picture."""
+    stated = outer.stated("mm_tokens_per_image") or outer.stated("vision_soft_tokens_per_image") or outer.stated("image_seq_length")
+    if stated:
+        return stated
+    size = reader.stated("image_size")
+    return (size // patch) ** 2 if size and patch and reader.stated("spatial_merge_size") == 0 else 0

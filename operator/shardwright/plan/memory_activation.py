@@ -1,0 +1,57 @@
+"""The activation peak of the engine's profiling run: the larger of a forward pass and the sampler's dummy run.
+
+The sampler's share is exact arithmetic (sequences x vocabulary x bytes of its copies of the logits); the forward pass is the widest
+moment of one layer. What is fitted (the bytes beside hidden states) stands by version in the catalogue, with its logs.
+"""
+
+from functools import lru_cache
+
+from shardwright.models.profile import ModelProfile, Part
+from shardwright.plan.memory_versions import VersionFacts
+from shardwright.plan.memory_weights import share, up
+from shardwright.plan.types import Layout
+
+ACTIVATION_BYTES = 2
+
+
+def experts_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
+    """Buffers of the routed experts: inputs sorted by expert and the gated intermediate, twice."""
+    if not profile.is_mixture_of_experts:
+        return 0
+    routed = tokens * profile.experts_per_token
+    inner = profile.expert_intermediate_size
+    if layout.expert:
+        routed = share(routed, layout.tensor * layout.data)
+    else:
+        inner = share(inner, layout.tensor * layout.data)
+    return routed * (profile.hidden_size + 2 * inner) * ACTIVATION_BYTES
+
+
+def forward_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
+    """The widest moment of a layer: gate and up projections, their product, and the hidden states around them."""
+    inner = share(max(profile.intermediate_size, profile.shared_expert_intermediate_size), layout.tensor)
+    wide = 3 * inner + 4 * profile.hidden_size
+    return tokens * wide * ACTIVATION_BYTES + experts_bytes(profile, layout, tokens)
+
+
+def sampler_bytes(profile: ModelProfile, facts: VersionFacts, sequences: int) -> int:
+    """Copies of the logits at the sampler's peak, whole on every rank of the last stage."""
+    return sequences * up(profile.vocab_size, 64) * facts.sampler_bytes
+
+
+@lru_cache(maxsize=4096)
+def stage_activations(profile: ModelProfile, layout: Layout, facts: VersionFacts, tokens: int, sequences: int) -> tuple[int, ...]:
+    """Peak of a rank in each pipeline stage, first to last."""
+    forward = forward_bytes(profile, layout, tokens)
+    hidden = tokens * profile.hidden_size * ACTIVATION_BYTES
+    kept = hidden + facts.activation_base
+    lasting = experts_bytes(profile, layout, tokens) if facts.expert_workspace and workspace_lasts(profile) else 0
+    middle = forward + facts.activation_base
+    last = max(middle, sampler_bytes(profile, facts, sequences) + kept + lasting)
+    return (*([middle] * (layout.pipeline - 1)), last)
+
+
+def workspace_lasts(profile: ModelProfile) -> bool:
+    """Whether the experts' kernels keep a shared workspace; the MXFP4 kernels allocate theirs anew."""
+    formats = {m.format.name if m.format else "" for m in profile.iter_matrices() if m.part is Part.EXPERT}
+    return "mxfp4" not in formats

@@ -1,0 +1,93 @@
+"""What the engine refuses because a number does not divide: heads, vocabulary, blocks, layers, experts, state slots.
+
+One function per rule over (profile, layout); the rules and where vLLM has them stand in docs/memory.md. Knows no GPU.
+"""
+
+from collections.abc import Iterator
+
+from shardwright.api.reasons import Reason
+from shardwright.models.profile import CacheKind, Matrix, ModelProfile, Part, Split
+from shardwright.plan.memory_arguments import EngineArguments
+from shardwright.plan.memory_kv import Pool
+from shardwright.plan.memory_weights import up
+from shardwright.plan.types import Layout
+
+
+def shape_problems(profile: ModelProfile, layout: Layout, arguments: EngineArguments, pool: Pool, sequences: int) -> tuple[Reason, ...]:
+    """Every rule that this layout breaks."""
+    found = list(layout_problems(profile, layout))
+    if profile.has_state and 0 < pool.blocks < sequences and too_few_states(profile, arguments, pool, sequences):
+        found.append(Reason.STATE_SLOTS_TOO_FEW)
+    return tuple(dict.fromkeys(found))
+
+
+def layout_problems(profile: ModelProfile, layout: Layout) -> Iterator[Reason]:
+    """The rules that need no memory figure."""
+    tensor = layout.tensor
+    if profile.num_attention_heads % tensor:
+        yield Reason.HEADS_NOT_DIVISIBLE
+    if kv_mismatch(profile, tensor):
+        yield Reason.KV_HEADS_NOT_DIVISIBLE
+    if up(profile.vocab_size, 64) % tensor:
+        yield Reason.VOCABULARY_NOT_DIVISIBLE
+    if any(heads % tensor for heads in profile.state_heads):
+        yield Reason.LINEAR_NOT_DIVISIBLE
+    elif any(uneven(m, layout) for m in distinct(profile)):
+        yield Reason.LINEAR_NOT_DIVISIBLE
+    if any(block_mismatch(m, layout) for m in distinct(profile)):
+        yield Reason.QUANTIZATION_BLOCK_NOT_DIVISIBLE
+    if layout.pipeline > profile.num_layers:
+        yield Reason.TOO_FEW_LAYERS
+    if layout.expert and not profile.is_mixture_of_experts:
+        yield Reason.NOT_A_MIXTURE_OF_EXPERTS
+    if layout.expert and profile.is_mixture_of_experts and profile.num_experts < tensor * layout.data:
+        yield Reason.TOO_FEW_EXPERTS
+
+
+def kv_mismatch(profile: ModelProfile, tensor: int) -> bool:
+    """KV heads must divide TP or be divided by it, in every kind of layer."""
+    heads = {c.kv_heads for layer in profile.layers for c in layer.caches if c.kind in (CacheKind.FULL, CacheKind.SLIDING, CacheKind.CHUNKED)}
+    return any((h % tensor if h >= tensor else tensor % h) for h in heads if h > 0)
+
+
+def distinct(profile: ModelProfile) -> list[Matrix]:
+    """Each kind of matrix once."""
+    seen: dict[int, tuple[Matrix, ...]] = {id(layer): layer.matrices for layer in profile.layers}
+    return list(dict.fromkeys(m for matrices in seen.values() for m in matrices))
+
+
+def shard_parts(matrix: Matrix, layout: Layout) -> int:
+    """Into how many parts one matrix is cut."""
+    if matrix.split is Split.TENSOR:
+        return layout.tensor
+    if matrix.split is Split.EXPERTS and not layout.expert:
+        return layout.tensor * layout.data
+    return 1
+
+
+def uneven(matrix: Matrix, layout: Layout) -> bool:
+    """Whether the divided side of a matrix leaves a remainder."""
+    if matrix.part in (Part.VISION, Part.ROUTER) or matrix.columns < 2:
+        return False
+    side = matrix.rows if matrix.shard_outputs else matrix.columns
+    return bool(side % shard_parts(matrix, layout)) and not pads(matrix)
+
+
+def pads(matrix: Matrix) -> bool:
+    """MXFP4 experts are padded to whatever the kernel needs."""
+    return matrix.format is not None and matrix.format.name == "mxfp4"
+
+
+def block_mismatch(matrix: Matrix, layout: Layout) -> bool:
+    """Block-wise FP8: each shard's divided side must be whole blocks."""
+    stored = matrix.format
+    if stored is None or not stored.block_rows or pads(matrix):
+        return False
+    parts = shard_parts(matrix, layout)
+    side, block = (matrix.rows, stored.block_rows) if matrix.shard_outputs else (matrix.columns, stored.block_columns)
+    return parts > 1 and side % parts == 0 and side // parts % block != 0
+
+
+def too_few_states(_profile: ModelProfile, _arguments: EngineArguments, pool: Pool, sequences: int) -> bool:
+    """Every running sequence holds at least one state block."""
+    return pool.blocks < sequences
