@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""One pod's member of a group: start the engine once all members met, tell whether the group is whole, stop in order.
+
+    member.py [--on-leader=WORD]… [--on-follower=WORD]… -- COMMAND…
+
+Standard library only: it runs in the engine's image as the container's first process. The words are appended to the
+command of the pods with that role. Every member answers on one port:
+
+    /member   who this is: JSON with index, incarnation, this process's mark, whom it met, whether its engine runs
+    /started  200 once the engine has loaded (a follower has no API: once its engine runs)
+    /ready    200 while this pod does its part; the leader's needs its own engine's /health and every follower alive
+    /live     200 unless the engine is dead or hangs
+
+Who meets whom is decided by the leader, once for each process: a member of another incarnation, or one that restarted
+after the group was formed, is never met, because an engine's rendezvous cannot be joined twice. Such a group is not
+ready until the operator makes it anew. To leave the Service it needs no operator: the leader's readiness does that.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+POLL_SECONDS = 1.0
+PEER_FRESH_SECONDS = 3.0
+ENGINE_FRESH_SECONDS = 10.0
+PROC = "/proc"
+
+
+class Member:
+    """What this process knows; written by its own threads, read by its HTTP server."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.index = int(environment["SHARDWRIGHT_POD_INDEX"])
+        self.hosts = environment["SHARDWRIGHT_GROUP"].split(",")
+        self.incarnation = environment.get("SHARDWRIGHT_INCARNATION", "0")
+        self.port = int(environment["SHARDWRIGHT_MEMBER_PORT"])
+        self.engine_port = int(environment["SHARDWRIGHT_ENGINE_PORT"])
+        self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
+        self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
+        self.mark = uuid.uuid4().hex
+        self.met: dict[int, str] = {}      # leader: the process of each follower that was met
+        self.joined = ""                   # follower: the process of the leader that met this one
+        self.seen: dict[int, float] = {}   # when each met peer was last alive
+        self.healthy_at = 0.0
+        self.started = False
+        self.engine_pid = 0
+        self.stopping = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the leader."""
+        return self.index == 0
+
+    def describe(self) -> dict[str, object]:
+        """Write the answer to /member."""
+        return {"index": self.index, "incarnation": self.incarnation, "mark": self.mark, "alive": self.alive(),
+                "met": self.met, "joined": self.joined, "started": self.started}
+
+    def alive(self) -> bool:
+        """Whether the engine's processes run. Before the start there is nothing that could be dead."""
+        return not self.engine_pid or not any_stopped(self.engine_pid)
+
+    def healthy(self) -> bool:
+        """Whether the engine's own /health was good of late; only a leader's engine has one."""
+        return time.monotonic() - self.healthy_at < ENGINE_FRESH_SECONDS
+
+    def whole(self) -> bool:
+        """Whether every follower was alive of late."""
+        now = time.monotonic()
+        return all(now - self.seen.get(index, 0.0) < PEER_FRESH_SECONDS for index in range(1, len(self.hosts)))
+
+    def answer(self, path: str) -> bool:
+        """Whether a probe's answer is yes."""
+        if path == "/started":
+            return bool(self.engine_pid) and (self.started or not self.leads)
+        if path == "/ready":
+            return bool(self.engine_pid) and self.alive() and (not self.leads or (self.healthy() and self.whole()))
+        return self.alive() and (not self.leads or not self.started or self.healthy())
+
+
+def any_stopped(engine_pid: int) -> bool:
+    """Whether the engine or one of its processes is stopped, or the engine itself is gone."""
+    states = {}
+    for entry in os.listdir(PROC):
+        if entry.isdecimal():
+            try:
+                with open(f"{PROC}/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                    states[int(entry)] = file.read().rpartition(")")[2].split()[0]
+            except (OSError, IndexError):
+                continue
+    own = states.get(engine_pid, "Z")
+    return own in "ZXT" or (os.getpid() == 1 and "T" in states.values())
+
+
+def ask(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes]:
+    """GET; status 0 when nobody answered."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(65536)
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def peer(member: Member, index: int) -> dict[str, object]:
+    """Ask another member who it is; nothing when it does not answer or is of another incarnation."""
+    status, body = ask(member.hosts[index], member.port, "/member", POLL_SECONDS)
+    try:
+        answer = json.loads(body) if status == 200 else {}
+    except ValueError:
+        return {}
+    return answer if answer.get("incarnation") == member.incarnation else {}
+
+
+def watch_follower(member: Member, index: int) -> None:
+    """Leader: meet one follower once, then notice when it was last alive."""
+    while True:
+        answer = peer(member, index)
+        if answer and index not in member.met and answer["joined"] in ("", member.mark):
+            member.met[index] = str(answer["mark"])
+        if answer and answer["alive"] and member.met.get(index) == answer["mark"]:
+            member.seen[index] = time.monotonic()
+        time.sleep(POLL_SECONDS)
+
+
+def watch_engine(member: Member) -> None:
+    """Leader: notice when the engine's API was last healthy."""
+    while True:
+        if member.engine_pid and ask("127.0.0.1", member.engine_port, "/health", ENGINE_FRESH_SECONDS / 2)[0] == 200:
+            member.healthy_at = time.monotonic()
+            member.started = True
+        time.sleep(POLL_SECONDS)
+
+
+def meet(member: Member) -> str:
+    """Block until the group has met. Returns what is missing when time ran out."""
+    deadline = time.monotonic() + member.start_seconds
+    told = ""
+    while not member.stopping:
+        missing = missing_members(member)
+        if not missing:
+            return ""
+        if missing != told:
+            print(f"member {member.index}: waiting for {missing}", flush=True)
+            told = missing
+        if time.monotonic() > deadline:
+            return missing
+        time.sleep(POLL_SECONDS / 4)
+    return "nothing: told to stop"
+
+
+def missing_members(member: Member) -> str:
+    """Who has not been met, in words; empty when the engine may start."""
+    if member.leads:
+        return ", ".join(member.hosts[index] for index in range(1, len(member.hosts)) if index not in member.met)
+    leader = peer(member, 0)
+    if not leader:
+        return f"{member.hosts[0]} (no answer, or another incarnation than {member.incarnation})"
+    met = leader["met"] if isinstance(leader["met"], dict) else {}
+    if met.get(str(member.index)) == member.mark:
+        member.joined = str(leader["mark"])
+        return ""
+    if str(member.index) in met:
+        return "the group to be made anew: it was formed with this pod's earlier process"
+    return f"{member.hosts[0]} to meet this pod"
+
+
+def server(member: Member) -> ThreadingHTTPServer:
+    """Make the HTTP server of this member, listening on every address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path in ("/started", "/ready", "/live")
+            status = 200 if self.path == "/member" or (known and member.answer(self.path)) else 503 if known else 404
+            body = json.dumps(member.describe()).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are not news."""
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        daemon_threads = True
+
+        def server_bind(self) -> None:
+            if self.address_family == socket.AF_INET6:
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            super().server_bind()
+
+    return Server(("", member.port), Handler)
+
+
+def stop(member: Member) -> None:
+    """Pass the signal on: a follower first lets the leader finish its running requests."""
+    deadline = time.monotonic() + member.drain_seconds
+    missed = 0
+    while not member.leads and member.engine_pid and missed < 2 and time.monotonic() < deadline:
+        missed = 0 if peer(member, 0) else missed + 1
+        time.sleep(POLL_SECONDS / 2)
+    if member.engine_pid:
+        os.kill(member.engine_pid, signal.SIGTERM)
+
+
+def run_engine(member: Member, command: Sequence[str]) -> int:
+    """Run it to its end and return a status that tells a kubelet the truth; reap orphans, being the first process."""
+    member.engine_pid = os.posix_spawnp(command[0], list(command), os.environ)
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == member.engine_pid:
+            break
+    code = os.waitstatus_to_exitcode(status)
+    print(f"member {member.index}: the engine ended with {code}", file=sys.stderr, flush=True)
+    if code < 0:
+        return 128 - code
+    return code or (0 if member.stopping else 1)   # an engine that ends unasked has left its group, whatever it says
+
+
+def words(arguments: Sequence[str], leads: bool) -> list[str]:
+    """Put the command together for this pod's role."""
+    split = list(arguments).index("--")
+    role = "--on-leader=" if leads else "--on-follower="
+    return [*arguments[split + 1:], *(word[len(role):] for word in arguments[:split] if word.startswith(role))]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve, meet, run, stop."""
+    member = Member(dict(os.environ))
+    command = words(arguments, member.leads)
+    threading.Thread(target=server(member).serve_forever, daemon=True).start()
+    if member.leads:
+        threading.Thread(target=watch_engine, args=(member,), daemon=True).start()
+        for index in range(1, len(member.hosts)):
+            threading.Thread(target=watch_follower, args=(member, index), daemon=True).start()
+
+    def told_to_stop(*_: object) -> None:
+        if not member.stopping:
+            member.stopping = True
+            threading.Thread(target=stop, args=(member,), daemon=True).start()
+
+    signal.signal(signal.SIGTERM, told_to_stop)
+    signal.signal(signal.SIGINT, told_to_stop)
+    missing = meet(member)
+    if member.stopping:
+        return 0
+    if missing:
+        print(f"member {member.index}: gave up after {member.start_seconds} s without {missing}", file=sys.stderr)
+        return 1
+    return run_engine(member, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

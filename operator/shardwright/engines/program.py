@@ -1,0 +1,71 @@
+"""What an engine asks of a pod, as frozen values: command, environment, ports, probes, volumes, files.
+
+Says nothing of Kubernetes objects: manifests turn these values into them. Nothing here decides.
+"""
+
+from dataclasses import dataclass
+
+SERVING_PORT = 8000
+"""Where every leader serves its HTTP API."""
+FILES_PATH = "/etc/shardwright"
+"""Where the program's files appear in the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: a literal, a field of the pod, or a key of a Secret."""
+
+    name: str
+    value: str = ""
+    field_path: str = ""
+    secret_name: str = ""
+    secret_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An HTTP probe of one of the program's ports; times in seconds."""
+
+    path: str
+    port: int
+    period_seconds: int
+    timeout_seconds: int
+    failure_threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume of the pod and where the engine sees it; at most one source is set, none means an empty folder."""
+
+    name: str
+    mount_path: str
+    read_only: bool = False
+    claim: str = ""
+    host_path: str = ""
+    create_host_path: bool = False
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodProgram:
+    """What every pod of one replica runs; leader and followers share it."""
+
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: tuple[Variable, ...]
+    ports: tuple[tuple[str, int], ...]
+    startup: Probe
+    readiness: Probe
+    liveness: Probe
+    shm_bytes: int
+    """Size limit of /dev/shm, which counts against the memory limit."""
+    grace_seconds: int
+    """From the first signal to the kill: pre-stop, drain and a margin."""
+    pre_stop_seconds: int
+    """Time for the endpoint to leave the Service before the engine hears the signal."""
+    volumes: tuple[Volume, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    """(name, text) under FILES_PATH."""
+    capabilities: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()

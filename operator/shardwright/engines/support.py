@@ -1,0 +1,102 @@
+"""Which accepted fields would not reach the engine as asked, each with a reason: such a spec is refused unplanned.
+
+Looks at the spec alone. What depends on the layout is refused when the layout is known (`UnrenderableError`).
+"""
+
+from collections.abc import Iterator
+
+from shardwright.api.problems import FieldProblem, path_of
+from shardwright.api.reasons import Reason
+from shardwright.api.spec import EngineName, InferenceDeploymentSpec
+from shardwright.engines.base import options_of
+from shardwright.engines.options import canonical, refusals
+from shardwright.engines.sources import model_location
+
+RESERVED_ENV = {
+    "CUDA_VISIBLE_DEVICES": "the device plugin",
+    "NVIDIA_VISIBLE_DEVICES": "the device plugin",
+    "HIP_VISIBLE_DEVICES": "the device plugin",
+    "ROCR_VISIBLE_DEVICES": "the device plugin",
+    "POD_IP": "the operator",
+    "VLLM_HOST_IP": "the operator",
+    "VLLM_PORT": "nobody: it is the base of vLLM's internal ports, and a wrong one stops it",
+    "VLLM_PP_LAYER_PARTITION": "the engine: the memory forecast is made for its own split",
+    "VLLM_DP_MASTER_IP": "the operator",
+    "VLLM_DP_MASTER_PORT": "the operator",
+}
+
+
+def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:
+    """List everything at once, in a fixed order, so that a user sees all of it."""
+    args = refusals(dict(spec.engine.args or {}), options_of(spec))
+    return [*_model(spec), *args, *_conflicts(spec), *_environment(spec), *_pod(spec)]
+
+
+def _model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    location = model_location(spec)
+    if spec.model.revision and location.is_local:
+        yield FieldProblem(
+            "spec.model.revision", Reason.UNSUPPORTED_ARGUMENT,
+            "a model on a volume has no revision: remove it, or name that revision's folder in spec.model.source",
+        )
+    if spec.engine.name is EngineName.TRTLLM:
+        yield from _trtllm_model(spec)
+
+
+def _trtllm_model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    location = model_location(spec)
+    name = location.argument.rpartition("/")[2] if location.is_local else spec.model.id
+    if spec.model.served_name and spec.model.served_name != name:
+        yield FieldProblem(
+            "spec.model.servedName", Reason.UNSUPPORTED_ARGUMENT,
+            f"trtllm-serve has no option for the served name: it answers as {name!r}; remove servedName",
+        )
+    if spec.model.quantization:
+        yield FieldProblem(
+            "spec.model.quantization", Reason.UNSUPPORTED_ARGUMENT,
+            "trtllm-serve runs a checkpoint as it is quantised: name a checkpoint that is, and remove this field",
+        )
+
+
+def _conflicts(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    """One fact in two places."""
+    options = options_of(spec)
+    given = {canonical(name, options): name for name in spec.engine.args or {}}
+    option = "max-model-len" if spec.engine.name is EngineName.VLLM else "max_seq_len"
+    if spec.objective.context_length and option in given:
+        yield FieldProblem(
+            path_of(("spec", "engine", "args", given[option])), Reason.UNSUPPORTED_ARGUMENT,
+            "spec.objective.contextLength says the same: keep one of them",
+        )
+    if "kv_cache_config" in given and "kv_cache_free_gpu_memory_fraction" in given:
+        yield FieldProblem(
+            path_of(("spec", "engine", "args", given["kv_cache_free_gpu_memory_fraction"])),
+            Reason.UNSUPPORTED_ARGUMENT,
+            "kv_cache_config says the same as free_gpu_memory_fraction: keep one of them",
+        )
+
+
+def _environment(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    named = [(f"spec.engine.env[{i}]", variable.name) for i, variable in enumerate(spec.engine.env or ())]
+    named += [(f"spec.podTemplate.env[{i}]", str(v.get("name"))) for i, v in enumerate(spec.pod_template.env or ())]
+    for field, name in named:
+        owner = RESERVED_ENV.get(name) or ("the operator" if name.startswith("SHARDWRIGHT_") else "")
+        if owner:
+            yield FieldProblem(field, Reason.UNSUPPORTED_ARGUMENT, f"{name} is set by {owner}: remove it")
+
+
+def _pod(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    """Keys of the pod template that belong to the operator."""
+    template = spec.pod_template
+    for kind, keys in (("labels", template.labels), ("annotations", template.annotations)):
+        for key in sorted(keys or ()):
+            if key.partition("/")[0].endswith(("shardwright.io", "apps.kubernetes.io")):
+                message = f"{key} is the operator's: remove it"
+                yield FieldProblem(path_of(("spec", "podTemplate", kind, key)), Reason.UNSUPPORTED_ARGUMENT, message)
+    for kind in ("limits", "requests"):
+        for resource in sorted((template.resources or {}).get(kind) or ()):
+            if "gpu" in resource.lower() or resource.startswith("nvidia.com/"):
+                yield FieldProblem(
+                    path_of(("spec", "podTemplate", "resources", kind, resource)), Reason.UNSUPPORTED_ARGUMENT,
+                    f"{resource} follows from the layout: pin spec.layout instead",
+                )

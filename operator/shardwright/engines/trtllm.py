@@ -1,0 +1,104 @@
+"""`trtllm-serve` for one replica in one pod, on the PyTorch backend.
+
+Attention data parallelism has no flag of its own: the ranks of tp_size become data-parallel by a key of the options
+file. No key stands both on the command line and in the file, because versions differ in which of the two wins.
+"""
+
+from typing import Any
+
+import yaml
+
+from shardwright.api.reasons import Reason
+from shardwright.engines.context import Rendering, UnrenderableError
+from shardwright.engines.group import server_probes
+from shardwright.engines.options import arguments, canonical
+from shardwright.engines.program import FILES_PATH, SERVING_PORT, PodProgram, Variable
+from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
+
+OPTIONS_FILE = "llm-api-options.yaml"
+SHM_BASE_BYTES = 1 << 30
+SHM_PER_GPU_BYTES = 2 << 30
+
+
+def program(rendering: Rendering) -> PodProgram:
+    """Render the replica's pod. Raises UnrenderableError for what trtllm-serve cannot run."""
+    context, layout = rendering.context, rendering.placement.layout
+    _check(rendering)
+    location = model_location(rendering.spec)
+    document = _document(rendering)
+    files = ((OPTIONS_FILE, yaml.safe_dump(document, sort_keys=True)),) if document else ()
+    startup, readiness, liveness = server_probes(context)
+    return PodProgram(
+        image=context.image,
+        command=("trtllm-serve",),
+        args=_arguments(rendering, location, document),
+        env=(Variable("HF_HOME", f"{CACHE_PATH}/huggingface"), *location.env),
+        ports=(("http", SERVING_PORT),),
+        startup=startup,
+        readiness=readiness,
+        liveness=liveness,
+        shm_bytes=SHM_BASE_BYTES + SHM_PER_GPU_BYTES * layout.gpus_per_pod,
+        grace_seconds=context.grace_seconds,
+        pre_stop_seconds=context.pre_stop_seconds,
+        volumes=(*location.volumes, cache_volume(context.cache_host_path)),
+        files=files,
+        assumptions=tuple(text for text in (rendering.options.assumption,) if text),
+    )
+
+
+def _check(rendering: Rendering) -> None:
+    layout, vendor = rendering.placement.layout, rendering.placement.vendor
+    if vendor not in rendering.options.images:
+        raise UnrenderableError(Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, f"trtllm-serve does not run on GPUs of {vendor}")
+    if rendering.context.size > 1:
+        raise UnrenderableError(
+            Reason.MULTI_NODE_NOT_SUPPORTED,
+            f"trtllm-serve is run in one pod yet, and {layout} spans {rendering.context.size}",
+        )
+    if layout.data > 1 and layout.tensor > 1:
+        raise UnrenderableError(
+            Reason.NOT_SUPPORTED_YET,
+            f"trtllm-serve makes attention data-parallel over all ranks: tensor is 1 then, not {layout.tensor}",
+        )
+    if (layout.data > 1 or layout.expert) and not rendering.profile.is_mixture_of_experts:
+        raise UnrenderableError(Reason.NOT_A_MIXTURE_OF_EXPERTS, f"{layout} needs a mixture of experts")
+
+
+def _arguments(rendering: Rendering, location: ModelLocation, document: dict[str, Any]) -> tuple[str, ...]:
+    spec, layout = rendering.spec, rendering.placement.layout
+    ranks = layout.tensor * layout.data
+    args = dict(spec.engine.args or {})
+    given = {canonical(name, rendering.options) for name in args}
+    words = [location.argument, "--host=0.0.0.0", f"--port={SERVING_PORT}"]
+    words += [f"--tp_size={ranks}", f"--pp_size={layout.pipeline}"]
+    if layout.expert:
+        words.append(f"--ep_size={ranks}")
+    if spec.model.revision and not location.is_local:
+        words.append(f"--revision={spec.model.revision}")
+    if rendering.placement.memory.context_length and "max_seq_len" not in given:
+        words.append(f"--max_seq_len={rendering.placement.memory.context_length}")
+    if not _fraction_given(given, document):
+        fraction = rendering.options.settings["kv_cache_free_gpu_memory_fraction"]
+        words.append(f"--kv_cache_free_gpu_memory_fraction={fraction}")
+    if document:
+        words.append(f"--extra_llm_api_options={FILES_PATH}/{OPTIONS_FILE}")
+    return (*words, *arguments(args, rendering.options))
+
+
+def _fraction_given(given: set[str], document: dict[str, Any]) -> bool:
+    """Tell whether the fraction is said: a user's kv_cache_config goes to the file whole, its fraction with it."""
+    return "kv_cache_free_gpu_memory_fraction" in given or "kv_cache_config" in document
+
+
+def _document(rendering: Rendering) -> dict[str, Any]:
+    """Write the options file: the keys that have no flag."""
+    document: dict[str, Any] = {}
+    if rendering.placement.layout.data > 1:
+        document["enable_attention_dp"] = True
+    for name, value in sorted((rendering.spec.engine.args or {}).items()):
+        if name in rendering.options.yaml_keys:
+            document[name] = yaml.safe_load(value)
+    if "kv_cache_config" in document and isinstance(document["kv_cache_config"], dict):
+        fraction = rendering.options.settings["kv_cache_free_gpu_memory_fraction"]
+        document["kv_cache_config"].setdefault("free_gpu_memory_fraction", float(fraction))
+    return document

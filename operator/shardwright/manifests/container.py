@@ -1,0 +1,93 @@
+"""The engine's container: from a PodProgram and the user's fragments to a dict."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shardwright.api.spec import InferenceDeploymentSpec, PodTemplateSpec
+from shardwright.engines.program import FILES_PATH, PodProgram, Probe, Variable
+from shardwright.plan.types import Placement
+
+CONTAINER = "engine"
+
+
+def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Placement) -> dict[str, Any]:
+    """Build the container; keys in the order people read them."""
+    template = spec.pod_template
+    result: dict[str, Any] = {"name": CONTAINER, "image": program.image}
+    if template.image_pull_policy:
+        result["imagePullPolicy"] = template.image_pull_policy
+    result |= {
+        "command": list(program.command),
+        "args": list(program.args),
+        "env": _environment(spec, program),
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in program.ports],
+        "resources": resources(template.resources or {}, placement),
+        "startupProbe": _probe(program.startup),
+        "readinessProbe": _probe(program.readiness),
+        "livenessProbe": _probe(program.liveness),
+        "lifecycle": {"preStop": {"sleep": {"seconds": program.pre_stop_seconds}}},
+        "securityContext": _security(program),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(program, template),
+    }
+    return result
+
+
+def _environment(spec: InferenceDeploymentSpec, program: PodProgram) -> list[dict[str, Any]]:
+    """Ours first, so that the user's may refer to them; a name said twice takes the last, the pod template's."""
+    said: dict[str, dict[str, Any]] = {}
+    for variable in program.env:
+        said[variable.name] = _variable(variable)
+    for setting in spec.engine.env or ():
+        said[setting.name] = {"name": setting.name, "value": setting.value}
+    for fragment in spec.pod_template.env or ():
+        said[str(fragment.get("name"))] = dict(fragment)
+    return list(said.values())
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    if variable.field_path:
+        return {"name": variable.name, "valueFrom": {"fieldRef": {"fieldPath": variable.field_path}}}
+    if variable.secret_name:
+        reference = {"name": variable.secret_name, "key": variable.secret_key}
+        return {"name": variable.name, "valueFrom": {"secretKeyRef": reference}}
+    return {"name": variable.name, "value": variable.value}
+
+
+def resources(user: Mapping[str, Any], placement: Placement) -> dict[str, Any]:
+    """Join the user's requests and limits with the layout's GPUs; extended resources need limits equal to requests."""
+    gpus = {placement.gpu_resource: str(placement.layout.gpus_per_pod)}
+    result = {key: value for key, value in user.items() if key not in ("limits", "requests")}
+    result["limits"] = {**(user.get("limits") or {}), **gpus}
+    result["requests"] = {**(user.get("requests") or {}), **gpus}
+    return result
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": probe.path, "port": probe.port},
+        "periodSeconds": probe.period_seconds,
+        "timeoutSeconds": probe.timeout_seconds,
+        "failureThreshold": probe.failure_threshold,
+    }
+
+
+def _security(program: PodProgram) -> dict[str, Any]:
+    result: dict[str, Any] = {"allowPrivilegeEscalation": False}
+    if program.capabilities:
+        result["capabilities"] = {"add": list(program.capabilities)}
+    return result
+
+
+def _mounts(program: PodProgram, template: PodTemplateSpec) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [{"name": "shm", "mountPath": "/dev/shm"}]
+    for volume in program.volumes:
+        mount: dict[str, Any] = {"name": volume.name, "mountPath": volume.mount_path}
+        mounts.append({**mount, "readOnly": True} if volume.read_only else mount)
+    if program.files:
+        mounts.append({"name": "files", "mountPath": FILES_PATH, "readOnly": True})
+    return mounts + _fragments(template.volume_mounts)
+
+
+def _fragments(fragments: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    return [dict(fragment) for fragment in fragments or ()]
