@@ -1,4 +1,4 @@
-"""From a situation to what users read; nothing is claimed that is not seen, and nothing is rewritten without a change."""
+"""From a situation to what users read: nothing is claimed that is not seen, nothing is rewritten without a change."""
 
 import json
 
