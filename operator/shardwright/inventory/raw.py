@@ -57,7 +57,8 @@ def quantity(value: object) -> Fraction | None:
 
 
 def _power_of_ten(exponent: int) -> Fraction:
-    return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10**-exponent)
+    power: int = 10 ** abs(exponent)
+    return Fraction(power) if exponent >= 0 else Fraction(1, power)
 
 
 def whole(value: object) -> int:
