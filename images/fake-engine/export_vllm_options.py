@@ -38,7 +38,9 @@ def parser() -> FlexibleArgumentParser:
     """The parser of `vllm`, with `serve` as its only command."""
     top = FlexibleArgumentParser(description="vLLM CLI", prog="vllm")
     command = serve.ServeSubcommand()
-    command.subparser_init(top.add_subparsers(required=False, dest="subparser")).set_defaults(dispatch_function=command.cmd)
+    command.subparser_init(top.add_subparsers(required=False, dest="subparser")).set_defaults(
+        dispatch_function=command.cmd
+    )
     return top
 
 
@@ -66,8 +68,15 @@ def type_name(kind: Any) -> str:
         return "dataclass:" + kind.__defaults__[0].__name__
     if "<lambda>" in name:
         return "device-ids" if kind("1,2") == [1, 2] else "lower"
-    known = {"loads": "json", "human_readable_int": "size", "human_readable_int_or_auto": "size-or-auto",
-             "union_dict_and_str": "json-or-str", "int": "int", "float": "float", "str": "str"}
+    known = {
+        "loads": "json",
+        "human_readable_int": "size",
+        "human_readable_int_or_auto": "size-or-auto",
+        "union_dict_and_str": "json-or-str",
+        "int": "int",
+        "float": "float",
+        "str": "str",
+    }
     return known[name]
 
 
@@ -80,10 +89,18 @@ def describe(action: argparse.Action) -> Json | None:
     """One row of the table."""
     if isinstance(action, argparse._HelpAction):
         return None
-    kinds = {"BooleanOptionalAction": "boolean", "_StoreTrueAction": "flag", "_AppendAction": "append",
-             "LoRAParserAction": "lora"}
-    row: Json = {"names": action.option_strings, "dest": action.dest,
-                 "kind": kinds.get(type(action).__name__, "value"), "default": plain(action.default)}
+    kinds = {
+        "BooleanOptionalAction": "boolean",
+        "_StoreTrueAction": "flag",
+        "_AppendAction": "append",
+        "LoRAParserAction": "lora",
+    }
+    row: Json = {
+        "names": action.option_strings,
+        "dest": action.dest,
+        "kind": kinds.get(type(action).__name__, "value"),
+        "default": plain(action.default),
+    }
     if action.default == argparse.SUPPRESS:
         row["default"] = None
     if row["kind"] in {"value", "append", "lora"}:
@@ -98,9 +115,12 @@ def describe(action: argparse.Action) -> Json | None:
 
 
 def config_classes() -> dict[str, type]:
-    """vLLM's configuration classes by name."""
-    return {name: item for name, item in vars(vllm.config).items()
-            if isinstance(item, type) and dataclasses.is_dataclass(item)}
+    """VLLM's configuration classes by name."""
+    return {
+        name: item
+        for name, item in vars(vllm.config).items()
+        if isinstance(item, type) and dataclasses.is_dataclass(item)
+    }
 
 
 def bounds(rows: list[Json]) -> Json:
@@ -134,9 +154,15 @@ def table() -> Json:
     """The whole option table."""
     actions = [action for action in serve_actions(parser()) if not isinstance(action, argparse._HelpAction)]
     rows = [row for row in map(describe, actions) if row]
-    return {"engine": "vllm", "version": vllm.__version__.split("+")[0],
-            "source": "vllm.entrypoints.cli.serve, read from the running parser",
-            "options": rows, "quantization_methods": QUANTIZATION_METHODS, "bounds": bounds(rows), "json_keys": dataclass_fields(rows, actions)}
+    return {
+        "engine": "vllm",
+        "version": vllm.__version__.split("+")[0],
+        "source": "vllm.entrypoints.cli.serve, read from the running parser",
+        "options": rows,
+        "quantization_methods": QUANTIZATION_METHODS,
+        "bounds": bounds(rows),
+        "json_keys": dataclass_fields(rows, actions),
+    }
 
 
 class _Accepted(BaseException):
@@ -219,7 +245,9 @@ def verdicts(cases: Path, models: Path) -> list[Json]:
         model, gpus, *arguments = shlex.split(line)
         argv = ["serve", *([str(models / model)] if model != "-" else []), *arguments]
         answers.append({"case": line, **verdict(argv, int(gpus))})
-        answers[-1].update({key: value.replace(f"{models}/", "") for key, value in answers[-1].items() if key == "says"})
+        answers[-1].update(
+            {key: value.replace(f"{models}/", "") for key, value in answers[-1].items() if key == "says"}
+        )
     return answers
 
 
@@ -235,7 +263,9 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if asked.table:
         found = table()
-        head = {key: found[key] for key in ("engine", "version", "source", "quantization_methods", "bounds", "json_keys")}
+        head = {
+            key: found[key] for key in ("engine", "version", "source", "quantization_methods", "bounds", "json_keys")
+        }
         rows = ",\n".join(json.dumps(row) for row in found["options"])
         asked.table.write_text(json.dumps(head)[:-1] + ',\n "options": [\n' + rows + "\n]}\n")
     if asked.verdicts:

@@ -49,8 +49,10 @@ def _converted(inner: Converter, value: str) -> Any:
 
 def _sizes_in_json(text: str) -> str:
     parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
-    parts[::2] = [re.sub(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b", lambda size: str(human_readable_int(size.group())), part)
-                  for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b", lambda size: str(human_readable_int(size.group())), part)
+        for part in parts[::2]
+    ]
     return "".join(parts)
 
 
@@ -65,11 +67,13 @@ def _json_object(owner: str, keys: list[str]) -> Converter:
             raise argparse.ArgumentTypeError(f"{heading}  Invalid JSON: {broken} [type=json_invalid]") from broken
         if not isinstance(found, dict):
             raise argparse.ArgumentTypeError(
-                f"{heading}  Input should be a dictionary or an instance of {owner} [type=dataclass_type]")
+                f"{heading}  Input should be a dictionary or an instance of {owner} [type=dataclass_type]"
+            )
         unknown = sorted(set(found) - set(keys))
         if unknown:
             raise argparse.ArgumentTypeError(
-                f"{heading}{unknown[0]}\n  Unexpected keyword argument [type=unexpected_keyword_argument]")
+                f"{heading}{unknown[0]}\n  Unexpected keyword argument [type=unexpected_keyword_argument]"
+            )
         return found
 
     return parse_dataclass
@@ -84,8 +88,14 @@ def _lower(value: str) -> str:
 
 
 PLAIN: dict[str, Converter] = {
-    "int": int, "float": float, "str": str, "json": json.loads, "size": human_readable_int,
-    "size-or-auto": human_readable_int_or_auto, "json-or-str": union_dict_and_str, "device-ids": _device_ids,
+    "int": int,
+    "float": float,
+    "str": str,
+    "json": json.loads,
+    "size": human_readable_int,
+    "size-or-auto": human_readable_int_or_auto,
+    "json-or-str": union_dict_and_str,
+    "device-ids": _device_ids,
     "lower": _lower,
 }
 

@@ -22,7 +22,9 @@ def rewritten(args: list[str], negations: set[str]) -> list[str]:
         args = _model_in_front(args)
     if "--config" in args:
         args = _with_file(args, negations)
-    return _dotted_joined([word for index, arg in enumerate(args) for word in _spelled(arg, args[index + 1 : index + 2])])
+    return _dotted_joined(
+        [word for index, arg in enumerate(args) for word in _spelled(arg, args[index + 1 : index + 2])]
+    )
 
 
 def _model_in_front(args: list[str]) -> list[str]:
@@ -116,7 +118,7 @@ def _value(text: str) -> Any:
     except ValueError:
         try:
             return human_readable_int(text)
-        except Exception:  # noqa: BLE001 - anything else is text
+        except Exception:
             return text
 
 

@@ -25,6 +25,7 @@ class Layout:
     external_lb: bool
     hybrid_lb: bool
     expert: bool
+    multi_port: bool = False
 
     @property
     def world_size(self) -> int:
@@ -77,15 +78,28 @@ def work_out(args: Namespace, model: ModelFacts) -> Layout:
         start = args.data_parallel_start_rank
         rank = start if start is not None else inferred
         hybrid = hybrid or (start is not None and not args.headless)
-        external, hybrid = (True, False) if hybrid and local == 1 else (external, hybrid and local != args.data_parallel_size)
+        external, hybrid = (
+            (True, False) if hybrid and local == 1 else (external, hybrid and local != args.data_parallel_size)
+        )
     elif hybrid:
         raise Refused(
             f"{LAUNCH}`--data-parallel-hybrid-lb` requires `--data-parallel-size-local`. Set it to the number of "
             "data-parallel ranks on this node."
         )
     return Layout(
-        args.tensor_parallel_size, args.pipeline_parallel_size, args.prefill_context_parallel_size, args.data_parallel_size,
-        local, rank or 0, args.nnodes, args.node_rank, args.headless, external, hybrid, args.enable_expert_parallel or False,
+        args.tensor_parallel_size,
+        args.pipeline_parallel_size,
+        args.prefill_context_parallel_size,
+        args.data_parallel_size,
+        local,
+        rank or 0,
+        args.nnodes,
+        args.node_rank,
+        args.headless,
+        external,
+        hybrid,
+        args.enable_expert_parallel or False,
+        args.data_parallel_multi_port_external_lb,
     )
 
 
@@ -146,7 +160,9 @@ def check_parallel(args: Namespace, layout: Layout, gpus: int) -> None:
     """The rules of vLLM's `ParallelConfig`, in its order; `gpus` are those of this node."""
     owner = "ParallelConfig"
     if layout.data_local > layout.data:
-        raise invalid(owner, f"data_parallel_size_local ({layout.data_local}) must be <= data_parallel_size ({layout.data})")
+        raise invalid(
+            owner, f"data_parallel_size_local ({layout.data_local}) must be <= data_parallel_size ({layout.data})"
+        )
     if layout.data <= 1 and layout.external_lb:
         raise invalid(owner, "data_parallel_external_lb can only be set when data_parallel_size > 1")
     if not args.numa_bind and (args.numa_bind_nodes is not None or args.numa_bind_cpus is not None):

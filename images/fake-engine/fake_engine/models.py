@@ -37,7 +37,9 @@ class ModelFacts:
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads(resources.files("fake_engine.data").joinpath("models.json").read_text())
+    found: dict[str, dict[str, Any]] = json.loads(
+        resources.files("fake_engine.data").joinpath("models.json").read_text()
+    )
     return found
 
 

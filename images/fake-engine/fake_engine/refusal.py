@@ -16,7 +16,9 @@ class Refused(Exception):  # noqa: N818 - it is an outcome, named as one
     def __str__(self) -> str:
         """As the last lines of the real traceback."""
         if self.owner:
-            return f"pydantic_core._pydantic_core.ValidationError: 1 validation error for {self.owner}\n  {self.message}"
+            return (
+                f"pydantic_core._pydantic_core.ValidationError: 1 validation error for {self.owner}\n  {self.message}"
+            )
         return f"{self.error}: {self.message}"
 
 

@@ -45,7 +45,8 @@ def _check_frontend(args: Namespace) -> None:
         raise Refused("Error: --enable-log-outputs requires --enable-log-requests", "TypeError")
     if args.sse_keep_alive_interval < 0:
         raise Refused(
-            "Error: --sse-keep-alive-interval must be a non-negative integer (0 disables keep-alive comments).")
+            "Error: --sse-keep-alive-interval must be a non-negative integer (0 disables keep-alive comments)."
+        )
     if args.enable_per_request_metrics and args.disable_log_stats:
         raise Refused(
             "Error: --enable-per-request-metrics requires engine statistics logging; remove --disable-log-stats to enable "
@@ -110,8 +111,8 @@ def _check_model(args: Namespace, model: ModelFacts) -> None:
     length = args.max_model_len
     if length is not None and length != -1 and length < 1:
         raise invalid(
-            "ModelConfig",
-            f"max_model_len must be a positive integer, got int: {length}. Example: max_model_len=2048")
+            "ModelConfig", f"max_model_len must be a positive integer, got int: {length}. Example: max_model_len=2048"
+        )
     if length is None or length == -1:
         args.max_model_len = model.context or 8192
     elif model.context and length > model.context:
@@ -143,7 +144,8 @@ def _check_scheduler(args: Namespace) -> None:
     if tokens < args.max_num_seqs:
         raise invalid(
             "SchedulerConfig",
-            f"max_num_batched_tokens ({tokens}) must be greater than or equal to max_num_seqs ({args.max_num_seqs}).")
+            f"max_num_batched_tokens ({tokens}) must be greater than or equal to max_num_seqs ({args.max_num_seqs}).",
+        )
 
 
 def _check_whole(args: Namespace, layout: Layout, model: ModelFacts) -> None:
@@ -154,10 +156,12 @@ def _check_whole(args: Namespace, layout: Layout, model: ModelFacts) -> None:
     if model.heads % layout.tensor:
         raise invalid(
             "VllmConfig",
-            f"Total number of attention heads ({model.heads}) must be divisible by tensor parallel size ({layout.tensor}).")
+            f"Total number of attention heads ({model.heads}) must be divisible by tensor parallel size ({layout.tensor}).",
+        )
     if layout.expert and not model.experts:
         raise invalid(
-            "VllmConfig", "Number of experts in the model must be greater than 0 when expert parallelism is enabled.")
+            "VllmConfig", "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
+        )
     if layout.pipeline > 1 and not model.pipeline_supported:
         raise Refused(
             "Pipeline parallelism is not supported for this model. Supported models implement the `SupportsPP` interface.",

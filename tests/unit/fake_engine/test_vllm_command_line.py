@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from fake_engine.refusal import Refused
 from fake_engine.vllm_checks import check
 from fake_engine.vllm_parser import parse, table

@@ -1,0 +1,1 @@
+"""Option tables and model facts, as data with their sources."""
