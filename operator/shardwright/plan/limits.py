@@ -44,3 +44,6 @@ MARLIN_OUTPUTS, MARLIN_INPUTS = 64, 128
 
 MULTI_POD_ENGINES = frozenset({EngineName.VLLM})
 """Engines that run one replica over several pods."""
+
+PADDED_FORMATS = frozenset({"mxfp4"})
+"""Formats whose kernels pad a share that is no whole block. Source: vLLM quantization/mxfp4.py."""

@@ -1,0 +1,116 @@
+"""`shardwright plan`: what the operator would decide for a manifest on these nodes, and why. Changes nothing anywhere."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from shardwright.commands.documents import fail, find_deployment, find_profile, read_documents, read_inventory
+from shardwright.inventory import Inventory
+from shardwright.plan import explain
+from shardwright.plan.choose import choose
+from shardwright.plan.picture import svg
+from shardwright.plan.record import plan_record
+from shardwright.plan.request import plan_request
+from shardwright.plan.types import Plan, PlanRequest
+
+NO_LAYOUT = 3
+"""Exit status where the question was understood and nothing fits; 2 = the question was not understood."""
+
+
+class Form(StrEnum):
+    """How to print."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def command(
+    file: Annotated[Path, typer.Option("--file", "-f", help="InferenceDeployment manifest; - reads standard input.")],
+    nodes: Annotated[
+        Path | None,
+        typer.Option(help="Nodes and pods (kubectl get nodes,pods -A -o yaml). Default: the current kube context."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The model's config.json, where the bundled catalogue does not have the model.")
+    ] = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to print.")] = Form.TABLE,
+    picture: Annotated[Path | None, typer.Option(help="Write an SVG of memory and nodes here.")] = None,
+    rejected: Annotated[int, typer.Option(help="Losing layouts to list in the table, nearest first.", min=0)] = 12,
+) -> None:
+    """Plan an InferenceDeployment and say why. Exit status 0 = planned, 2 = bad input, 3 = nothing fits."""
+    documents = read_documents(file)
+    name, spec = find_deployment(documents, file)
+    request = plan_request(spec, find_profile(spec, documents, config))
+    if not isinstance(request, PlanRequest):
+        raise fail(f"{file} cannot be planned:\n" + "\n".join(f"  {problem}" for problem in request))
+    inventory = read_inventory(read_documents(nodes)) if nodes else _from_context()
+    plan = choose(request, inventory)
+    if picture:
+        picture.write_text(svg(plan, inventory, title=name), "utf-8")
+    _print(name, plan, output, rejected)
+    if not plan.placements:
+        raise typer.Exit(NO_LAYOUT)
+
+
+def _from_context() -> Inventory:
+    """Nodes and pods of the cluster that kubectl would talk to."""
+    raise fail("no nodes given: add --nodes FILE with the output of kubectl get nodes,pods -A -o yaml")
+
+
+def _print(name: str, plan: Plan, output: Form, rejected: int) -> None:
+    record = {"name": name, **plan_record(plan)}
+    if output is Form.JSON:
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    elif output is Form.YAML:
+        typer.echo(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        _tables(name, plan, rejected)
+
+
+def _tables(name: str, plan: Plan, rejected: int) -> None:
+    console = Console(soft_wrap=False)
+    console.print(f"[bold]{name}[/bold]: {plan.why}", highlight=False)
+    if plan.nearest:
+        console.print(plan.nearest[:1].upper() + plan.nearest[1:] + ".", highlight=False)
+    if plan.placements:
+        console.print(_placements(plan))
+    if plan.rejected and rejected:
+        console.print(_rejected(plan, rejected))
+    for title, lines in (
+        ("Assumed", plan.assumptions),
+        ("Left out", tuple(f"{node}: {why}" for node, why in plan.skipped_nodes)),
+    ):
+        if lines:
+            console.print(f"\n[bold]{title}[/bold]", highlight=False)
+            for line in lines:
+                console.print(f"  · {line}", highlight=False, markup=False)
+
+
+def _placements(plan: Plan) -> Table:
+    table = Table(title="Placements", title_justify="left", title_style="bold")
+    for heading in ("pool", "layout", "replicas", "room for", "weights", "KV cache", "requests each", "nodes"):
+        table.add_column(heading, justify="right" if heading in ("replicas", "room for", "requests each") else "left")
+    for p in plan.placements:
+        weights = max((r.weights_bytes for r in p.memory.ranks), default=0)
+        cache = min((r.kv_cache_bytes for r in p.memory.ranks), default=0)
+        where = " ".join("+".join(nodes) for nodes in p.replica_nodes[:8]) + (" …" if len(p.replica_nodes) > 8 else "")
+        table.add_row(
+            p.pool, explain.layout_text(p.layout), str(p.replicas), str(p.max_replicas), explain.gib(weights),
+            explain.gib(cache), f"{p.memory.max_concurrency:,} × {explain.tokens(p.memory.context_length)}", where,
+        )  # fmt: skip
+    return table
+
+
+def _rejected(plan: Plan, most: int) -> Table:
+    title = f"Rejected, nearest first ({min(most, len(plan.rejected))} of {len(plan.rejected)})"
+    table = Table("pool", "layout", "reason", "need and have", title=title, title_justify="left", title_style="bold")
+    for lost in plan.rejected[:most]:
+        table.add_row(lost.pool, lost.layout, lost.reason, explain.need_and_have(lost))
+    return table

@@ -1,0 +1,259 @@
+"""How fast a cut would be on a pool: a roofline for prefill and decode plus collectives on the links it really crosses.
+
+Good for comparing layouts with each other, not for promising a figure to a user. Integers throughout (nanoseconds inside,
+microseconds outside), so that every machine ranks alike. It never knows which nodes are free, nor what wins.
+
+One decode step of one pipeline stage takes, on each GPU,
+    max(weight bytes / memory bandwidth, operations / rate)     separately for experts and for the rest
+    + KV bytes of the batch / memory bandwidth + collectives + a fixed overhead per layer.
+With P stages a batch is served as P micro-batches in turn, so a token of each request takes P such steps: pipelines give
+memory and throughput, never latency. Prefill is the same with many tokens at once; prompts interleave with decoding,
+which is why the time per token of a busy replica contains its share of prefill.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isqrt
+
+from shardwright.api.spec import Priority
+from shardwright.catalog.load import gpu_catalog
+from shardwright.catalog.types import GpuProduct, LinkKind
+from shardwright.inventory import Pool
+from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest
+from shardwright.plan.work import Work, work_of
+
+_GIGA = 1_000_000_000
+MEMORY_PERCENT = 80
+"""Of peak memory bandwidth that streaming kernels reach."""
+COMPUTE_PERCENT = 60
+"""Of dense peak that large matrix products reach in serving."""
+LINK_PERCENT = 75
+"""Of a link's bandwidth that collectives reach."""
+LAYER_OVERHEAD_NS = 12_000
+"""Launch gaps, norms, rotary and sampling-free small kernels of one layer inside a CUDA graph."""
+STEP_OVERHEAD_NS = 500_000
+"""Scheduling, input preparation and sampling of one step."""
+STAGE_OVERHEAD_NS = 100_000
+"""Handing a micro-batch from one pipeline stage to the next, apart from the bytes."""
+EXPERT_IMBALANCE_PERCENT = 125
+"""Busiest rank's share of routed work over the mean, where whole experts are spread."""
+ACTIVATION_BYTES = 2
+_FIXED = 1 << 20
+"""One, in the fixed point of `_touched`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A link as a group of ranks sees it."""
+
+    bandwidth: int
+    """Bytes a second per GPU, one direction."""
+    latency_ns: int
+
+    def all_reduce_ns(self, size: int, ranks: int) -> int:
+        """Ring all-reduce of `size` bytes: 2(n-1)/n of them cross each link."""
+        return self._moved(2 * size * (ranks - 1) // ranks, ranks)
+
+    def gather_ns(self, size: int, ranks: int) -> int:
+        """All-gather or reduce-scatter of `size` bytes in total: (n-1)/n of them cross each link."""
+        return self._moved(size * (ranks - 1) // ranks, ranks)
+
+    def send_ns(self, size: int) -> int:
+        """One message to one peer."""
+        return self._moved(size, 2)
+
+    def _moved(self, size: int, ranks: int) -> int:
+        if ranks <= 1:
+            return 0
+        return self.latency_ns * max(1, (ranks - 1).bit_length()) + size * _GIGA * 100 // (self.bandwidth * LINK_PERCENT)
+
+
+def path_of(pool: Pool, layout: Layout, ranks: int) -> Path:
+    """The slowest link inside a group of `ranks` contiguous ranks."""
+    catalog = gpu_catalog()
+    if ranks > layout.gpus_per_pod:
+        latency = catalog.network_latency_us[pool.network]
+        return Path(max(1, pool.network_bandwidth), latency * 1000)
+    island = island_size(pool)
+    if ranks > island:
+        latency = max(catalog.link_latency_us[LinkKind.PCIE], catalog.link_latency_us[pool.link])
+        return Path(max(1, min(pool.cross_island_bandwidth or pool.link_bandwidth, pool.link_bandwidth)), latency * 1000)
+    bandwidth = pool.link_bandwidth
+    if pool.link in (LinkKind.XGMI, LinkKind.NVLINK_MESH) and 1 < ranks < island:
+        bandwidth = bandwidth * (ranks - 1) // (island - 1)
+    return Path(max(1, bandwidth), catalog.link_latency_us[pool.link] * 1000)
+
+
+def island_size(pool: Pool) -> int:
+    """GPUs of the largest island of one node."""
+    return max((len(island) for island in pool.islands), default=pool.gpus_per_node)
+
+
+class Roofline:
+    """The times of one cut on one kind of pool; holds what does not change with the batch."""
+
+    def __init__(self, request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecast) -> None:
+        work, product = work_of(request.model), pool.product
+        self.layout, self.work = layout, work
+        self.bandwidth = max(1, product.memory_bandwidth) * MEMORY_PERCENT // 100
+        self.rate = max(1, _rate(product, work.bits)) * COMPUTE_PERCENT // 100
+        self.attention_rate = max(1, _rate(product, 16)) * COMPUTE_PERCENT // 100
+        self.stage_layers = -(-work.layers // layout.pipeline)
+        self.expert_stage_layers = -(-work.expert_layers // layout.pipeline)
+        self.ranks = layout.tensor * layout.data
+        stage = layout.pipeline
+        self.shared_bytes = (work.divided_bytes // layout.tensor + work.whole_bytes) // stage
+        self.shared_parameters = (work.divided_parameters // layout.tensor + work.whole_parameters) // stage
+        self.expert_bytes = work.expert_bytes // (stage * self.ranks)
+        self.expert_parameters = work.expert_parameters // (stage * self.ranks)
+        self.kv_bytes_per_token = _kv_bytes_per_token(memory)
+        self.tensor_path = path_of(pool, layout, layout.tensor)
+        self.expert_path = path_of(pool, layout, self.ranks)
+        self.stage_path = path_of(pool, layout, min(layout.tensor * 2, layout.gpus_per_replica))
+
+    def stage_ns(self, tokens: int, cached_tokens: int, attended_pairs: int) -> int:
+        """Time of one stage for `tokens` new tokens a data rank, reading the KV of `cached_tokens`.
+
+        `attended_pairs` is (query, key) pairs per layer that are computed rather than read, as in prefill.
+        """
+        shared = max(
+            self.shared_bytes * _GIGA // self.bandwidth,
+            2 * self.shared_parameters * tokens * _GIGA // self.rate,
+        )
+        attention = cached_tokens * self.kv_bytes_per_token * _GIGA // self.bandwidth
+        if attended_pairs:
+            layers = self.work.attention_layers // self.layout.pipeline or 1
+            operations = 4 * attended_pairs * self.work.attention_width * layers // self.layout.tensor
+            attention += operations * _GIGA // self.attention_rate
+        return shared + self._experts_ns(tokens) + attention + self._collectives_ns(tokens) + (
+            LAYER_OVERHEAD_NS * self.stage_layers
+        )
+
+    def decode_ns(self, batch: int, context: int) -> int:
+        """One token for each of `batch` requests of the replica, `context` tokens long each."""
+        per_rank = -(-batch // self.layout.data)
+        micro = -(-per_rank // self.layout.pipeline)
+        stage = self.stage_ns(micro, micro * context, 0)
+        return STEP_OVERHEAD_NS + self.layout.pipeline * (stage + self._hand_over_ns(micro))
+
+    def prefill_ns(self, prompt: int, chunk: int) -> tuple[int, int]:
+        """(time that one prompt occupies a data rank when prompts keep coming, time to the first token when idle)."""
+        tokens = max(prompt, min(chunk, prompt * max(1, chunk // prompt)))
+        busy = (self.stage_ns(tokens, 0, tokens * prompt // 2) + self._hand_over_ns(tokens)) * prompt // tokens
+        alone = self.stage_ns(prompt, 0, prompt * prompt // 2) + self._hand_over_ns(prompt)
+        return busy, STEP_OVERHEAD_NS + alone * self.layout.pipeline
+
+    def _experts_ns(self, tokens: int) -> int:
+        """Routed experts: the group of tensor x data ranks meets all its tokens there."""
+        work = self.work
+        if not work.expert_bytes:
+            return 0
+        together = tokens * self.layout.data
+        read = self.expert_bytes * _touched(work, together) // _FIXED
+        operations = 2 * self.expert_parameters * together * work.experts_per_token // max(1, work.experts)
+        if self.layout.expert:
+            operations = operations * EXPERT_IMBALANCE_PERCENT // 100
+        elif work.expert_width:
+            operations = operations * 100 // _slice_percent(work.expert_width // self.ranks)
+        return max(read * _GIGA // self.bandwidth, operations * _GIGA // self.rate)
+
+    def _collectives_ns(self, tokens: int) -> int:
+        """Two all-reduces a layer; with data ranks, the expert layers gather and scatter everybody's tokens instead."""
+        size = tokens * self.work.hidden * ACTIVATION_BYTES
+        reduce = self.tensor_path.all_reduce_ns(size, self.layout.tensor)
+        if self.layout.data == 1:
+            return 2 * self.stage_layers * reduce
+        both = 2 * self.expert_path.gather_ns(size * self.layout.data, self.ranks)
+        return (2 * self.stage_layers - self.expert_stage_layers) * reduce + self.expert_stage_layers * both
+
+    def _hand_over_ns(self, tokens: int) -> int:
+        if self.layout.pipeline == 1:
+            return 0
+        size = tokens * self.work.hidden * ACTIVATION_BYTES // self.layout.tensor
+        return STAGE_OVERHEAD_NS + self.stage_path.send_ns(size)
+
+
+def cost(request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecast, limits: "BatchLimits") -> Cost:
+    """Predict a replica at the batch it would run: what it may hold, cut until the time per token meets the target."""
+    line = Roofline(request, pool, layout, memory)
+    prompt, output = request.typical_prompt_tokens, request.typical_output_tokens
+    busy, first = line.prefill_ns(prompt, limits.batched_tokens)
+    asked = _asked_per_replica(request)
+    most = max(1, min(limits.sequences * layout.data, memory.kv_cache_tokens // (prompt + output) * layout.data))
+    if asked:
+        most = min(most, asked)
+    context = prompt + output // 2
+
+    def token_ns(batch: int) -> int:
+        return line.decode_ns(batch, context) + -(-batch // layout.data) * busy // output
+
+    target = request.time_per_token_target_microseconds * 1000
+    batch = _largest(most, target, token_ns) if request.priority is not Priority.LATENCY else min(most, asked or 1)
+    time = token_ns(batch)
+    return Cost(
+        batch=batch,
+        time_per_token_microseconds=time // 1000,
+        decode_step_microseconds=line.decode_ns(min(most, asked or 1), context) // 1000,
+        first_token_microseconds=first // 1000,
+        milli_tokens_per_second=batch * 1000 * _GIGA // time,
+        meets_target=time <= target,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """The engine's own limits on one data rank."""
+
+    sequences: int
+    batched_tokens: int
+
+
+def _largest(most: int, target: int, token_ns: Callable[[int], int]) -> int:
+    """Largest batch within the target, at least 1; time per token grows with the batch."""
+    if token_ns(most) <= target:
+        return most
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if token_ns(middle) <= target:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _asked_per_replica(request: PlanRequest) -> int:
+    """Requests at once that one replica is asked to serve; 0 where nothing was asked."""
+    return -(-request.concurrency // max(1, request.replicas or 1)) if request.concurrency else 0
+
+
+def _kv_bytes_per_token(memory: MemoryForecast) -> int:
+    """What one token of context costs on the fullest rank, from the forecast itself."""
+    fullest = min((rank.kv_cache_bytes for rank in memory.ranks), default=0)
+    return max(0, fullest) // max(1, memory.kv_cache_tokens)
+
+
+def _rate(product: GpuProduct, bits: int) -> int:
+    """Operations a second in the best format that the GPU computes for weights of so many bits."""
+    half = product.bf16_flops or product.fp16_flops
+    if bits <= 4 and product.fp4_flops:
+        return product.fp4_flops
+    return product.fp8_flops or half if bits == 8 else half
+
+
+def _touched(work: Work, tokens: int) -> int:
+    """Share of the experts that `tokens` tokens touch, 1 - (1 - k/E)^tokens, in fixed point."""
+    if work.experts <= 0:
+        return _FIXED
+    missed, base, left = _FIXED, _FIXED - _FIXED * min(work.experts_per_token, work.experts) // work.experts, tokens
+    while left and missed:
+        if left & 1:
+            missed = missed * base // _FIXED
+        base = base * base // _FIXED
+        left >>= 1
+    return _FIXED - missed
+
+
+def _slice_percent(width: int) -> int:
+    """Efficiency of a product whose inner slice is narrow: grows with the root of its width up to 256."""
+    return max(10, min(100, isqrt(width * 10_000 // 256)))

@@ -1,0 +1,114 @@
+"""The only place of planning that writes sentences: what was chosen and why, what lost, and what would help.
+
+Takes decisions as values and never changes one. Everyone who shows a plan (status, events, the command line, pictures)
+takes the words from here.
+"""
+
+from collections.abc import Sequence
+
+from shardwright.api.reasons import Reason
+from shardwright.plan import whatif
+from shardwright.plan.rank import Option
+from shardwright.plan.site import Site
+from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan, PlanRequest, Rejection
+
+_GIB = 1 << 30
+
+
+def gib(size: int) -> str:
+    """`61.4 GiB`, rounded down to tenths."""
+    tenths = abs(size) * 10 // _GIB
+    return f"{'-' if size < 0 else ''}{tenths // 10}.{tenths % 10} GiB"
+
+
+def tokens(count: int) -> str:
+    """`32k` where it is a whole number of 1024s below a million, else with separators."""
+    return f"{count // 1024}k" if count % 1024 == 0 and 0 < count < 1 << 20 else f"{count:,}"
+
+
+def layout_text(layout: Layout) -> str:
+    """`TP4·PP2 over 2 nodes`."""
+    return str(layout) if layout.nodes_per_replica == 1 else f"{layout} over {layout.nodes_per_replica} nodes"
+
+
+def why(plan: Plan, request: PlanRequest) -> str:
+    """One line for the user: the layout and what it holds, or what is missing."""
+    if not plan.placements:
+        return _why_not(plan, request)
+    return "; ".join(_placement(placement) for placement in plan.placements)
+
+
+def _placement(placement: Placement) -> str:
+    memory = placement.memory
+    used = max((_used(memory, index) for index in range(len(memory.ranks))), default=0)
+    holds = f"holds {_requests(memory.max_concurrency)} at {tokens(memory.context_length)}"
+    replicas = placement.replicas
+    each = " each" if replicas > 1 else ""
+    where = f"{replicas} × {layout_text(placement.layout)} on {placement.product}"
+    return f"{where}: {gib(used)} of {gib(memory.total_bytes)} used before KV cache, {holds}{each}"
+
+
+def _used(memory: MemoryForecast, index: int) -> int:
+    rank = memory.ranks[index]
+    return rank.weights_bytes + rank.activation_bytes + rank.non_torch_bytes + rank.cuda_graph_bytes
+
+
+def _requests(count: int) -> str:
+    return f"{count} request" if count == 1 else f"{count:,} requests"
+
+
+def _why_not(plan: Plan, request: PlanRequest) -> str:
+    if plan.reason is Reason.WAITING_FOR_GPUS:
+        return f"{request.model.id} fits these GPUs, but not enough of them are free"
+    if not plan.rejected:
+        return "no pool of GPU nodes was found"
+    return f"no layout of {request.model.id} fits; closest: {rejection(plan.rejected[0])}"
+
+
+def rejection(lost: Rejection) -> str:
+    """One losing layout: `TP2·PP1 on l40s-4: WeightsDoNotFit, needs 65.5 GiB, has 44.3 GiB`."""
+    return f"{lost.layout} on {lost.pool}: {lost.reason}, {need_and_have(lost)}"
+
+
+def need_and_have(lost: Rejection) -> str:
+    """The two figures in their unit."""
+    if lost.unit == "bytes":
+        return f"needs {gib(lost.need)}, has {gib(lost.have)}"
+    if lost.reason is Reason.SLOWER:
+        return f"{lost.have:,} against {lost.need:,} {lost.unit}"
+    return f"needs {lost.need:,}, has {lost.have:,} {lost.unit}"
+
+
+def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
+    """What would make it fit: more GPUs, a shorter context or smaller weights; empty where nothing small would."""
+    found = whatif.nearest(request, sites)
+    parts: list[str] = []
+    if found.gpus and found.gpus.missing:
+        state = "free " if found.gpus.exist else ""
+        where = f"for {layout_text(found.gpus.layout)} in pool {found.gpus.pool}"
+        parts.append(f"{found.gpus.missing} more {state}{found.gpus.product} ({where})")
+    if found.context:
+        parts.append(f"context ≤ {found.context:,}")
+    if found.fp8:
+        parts.append("FP8 weights")
+    refused = [r for site in sites for r in site.refused]
+    if not parts and refused:
+        return f"every pool is out: {'; '.join(rejection(r) for r in refused[:3])}"
+    return f"needs {', or '.join(parts)}" if parts else ""
+
+
+def assumptions(option: Option) -> tuple[str, ...]:
+    """What the chosen layout takes for granted about where its pods land."""
+    found = []
+    pool, layout = option.pool, option.layout
+    whole_node = layout.gpus_per_pod == pool.gpus_per_node
+    if layout.tensor > 1 and len(pool.islands) > 1 and not whole_node and not option.crosses_island:
+        found.append(
+            f"the device plugin gives a pod that asks for {layout.gpus_per_pod} GPUs well-linked ones: "
+            "Kubernetes lets a pod ask for a number, not for an island"
+        )
+    if option.crosses_island:
+        found.append(f"TP{layout.tensor} crosses groups of well-linked GPUs because nothing else fits; it costs speed")
+    if layout.nodes_per_replica > 1 and not any(node.fabric_domain for node in option.nodes):
+        found.append("nodes of this pool reach each other over one network: none names its fabric domain")
+    return tuple(found)

@@ -1,0 +1,74 @@
+"""Whether a layout that runs may go on running. Faster layouts are no reason to stop it; a changed model or lost nodes are.
+
+Judges the layout against the request and the pool's hardware, never against free GPUs: the running replicas hold theirs.
+"""
+
+from shardwright.api.reasons import Reason
+from shardwright.inventory import Inventory, Pool
+from shardwright.plan.checks import Context, refusals
+from shardwright.plan.types import LayoutPins, Placement, Plan, PlanRequest, Rejection
+from shardwright.plan.verdicts import forecast_of, kind_of, memory_rejections, question_of
+
+
+def still_valid(plan: Plan, request: PlanRequest, inventory: Inventory) -> Rejection | None:
+    """Find the first reason why the plan may not be kept, placement by placement; None = keep it."""
+    if not plan.placements:
+        return Rejection("", "", Reason.NO_LAYOUT, 1, 0, "placements")
+    for placement in plan.placements:
+        reason = placement_valid(placement, request, inventory, plan.context_length)
+        if reason:
+            return reason
+    return None
+
+
+def placement_valid(
+    placement: Placement, request: PlanRequest, inventory: Inventory, context_length: int
+) -> Rejection | None:
+    """Judge one placement: its pins, its pool's hardware, and the memory of its layout at the planned context."""
+    layout, text = placement.layout, str(placement.layout)
+    if not agrees(request.pins, placement):
+        return Rejection(placement.pool, text, Reason.PINNED_OTHERWISE, 1, 0, "pins")
+    if request.max_gpus is not None and layout.gpus_per_replica > request.max_gpus:
+        return Rejection(placement.pool, text, Reason.OVER_GPU_LIMIT, layout.gpus_per_replica, request.max_gpus, "GPUs")
+    pool = pool_of(placement, inventory)
+    if pool is None:
+        return Rejection(placement.pool, text, Reason.NODE_LOST, layout.nodes_per_replica, 0, "nodes of the pool")
+    holding = sum(node.gpus >= layout.gpus_per_pod for node in pool.nodes)
+    if holding < layout.nodes_per_replica:
+        return Rejection(placement.pool, text, Reason.NODE_LOST, layout.nodes_per_replica, holding, "nodes of the pool")
+    refused = refusals(layout, Context(request.model, pool.product, request.engine, request.engine_args))
+    if refused:
+        return refused[0]
+    context = request.context_length or min(context_length, request.model.max_context_length) or context_length
+    memory = forecast_of(question_of(request), kind_of(pool), layout, context)
+    return None if memory.fits else memory_rejections(layout, memory)[0]
+
+
+def pool_of(placement: Placement, inventory: Inventory) -> Pool | None:
+    """The pool of a placement: by name and product, else the one that has all its planned nodes.
+
+    Names follow from what pools exist, so a new pool can rename an old one; nodes and products do not change with it.
+    """
+    named = inventory.pool(placement.pool)
+    if named and named.product.name == placement.product:
+        return named
+    wanted = {name for nodes in placement.replica_nodes for name in nodes}
+    for pool in inventory.pools:
+        if wanted and pool.product.name == placement.product and wanted <= {node.name for node in pool.nodes}:
+            return pool
+    return None
+
+
+def agrees(pins: LayoutPins, placement: Placement) -> bool:
+    """Whether the layout is what the user pinned."""
+    layout = placement.layout
+    return all(
+        pin in (None, value)
+        for pin, value in (
+            (pins.tensor, layout.tensor),
+            (pins.pipeline, layout.pipeline),
+            (pins.data, layout.data),
+            (pins.expert, layout.expert),
+            (pins.nodes_per_replica, layout.nodes_per_replica),
+        )
+    )

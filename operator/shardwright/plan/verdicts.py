@@ -1,0 +1,131 @@
+"""Everything known of every cut on one kind of pool, free GPUs apart: refusals, memory, speed. Computed once and kept.
+
+Pools that differ only in names, nodes and free GPUs share their verdicts, so a plan for thousands of nodes costs what the
+distinct kinds cost. Knows no node.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from shardwright.api.reasons import Reason
+from shardwright.api.spec import CrossIslands
+from shardwright.inventory import Pool
+from shardwright.plan.checks import Context, refusals
+from shardwright.plan.cost import BatchLimits, cost
+from shardwright.plan.enumerate import layouts
+from shardwright.plan.memory import EngineArguments, batch_limits, forecast
+from shardwright.plan.memory_versions import version_facts
+from shardwright.plan.types import Layout, MemoryForecast, PlanRequest, Rejection, Verdict
+
+CONTEXT_REASONS = frozenset({Reason.KV_CACHE_TOO_SMALL, Reason.CONTEXT_TOO_LONG})
+"""Refusals that a shorter context may lift."""
+_CONTEXT_STEP = 1024
+"""A shortened context is rounded down to a multiple of this: a number that people can remember."""
+
+
+def kind_of(pool: Pool) -> Pool:
+    """The pool without its identity: what verdicts depend on."""
+    return replace(pool, name="", nodes=(), selector=(), assumptions=())
+
+
+def question_of(request: PlanRequest) -> PlanRequest:
+    """The request without what only placing depends on, so that it can be compared and kept."""
+    return replace(
+        request, max_replicas=None, max_gpus=None, fill_free_gpus=False, node_selector=(), tolerations=(), gpu_products=(),
+        gpu_prices_micro=(), allow_mixed_products=False, cross_islands=CrossIslands.FREELY, quota_gpus=(),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Verdict, ...]:
+    """Judge every cut with up to `most_pods` pods.
+
+    `shorten`: where the whole context does not fit, take the longest that does (only if the user named none).
+    """
+    mixture = question.model.is_mixture_of_experts
+    found = layouts(kind.gpus_per_node, most_pods, question.pins, mixture_of_experts=mixture)
+    return tuple(_verdict(question, kind, layout, shorten) for layout in found)
+
+
+def _verdict(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
+    context = Context(question.model, kind.product, question.engine, question.engine_args)
+    crosses = crosses_island(layout, kind)
+    refused = refusals(layout, context)
+    if refused:
+        return Verdict(layout, refused, crosses_island=crosses)
+    memory = fitting_memory(question, kind, layout, shorten)
+    if not memory.fits:
+        return Verdict(layout, memory_rejections(layout, memory), memory, crosses_island=crosses)
+    facts = version_facts(question.engine, question.engine_version)
+    arguments = arguments_of(question, memory.context_length)
+    tokens, sequences = batch_limits(arguments, facts, kind.memory_bytes, kind.product.name)
+    limits = BatchLimits(sequences, tokens)
+    return Verdict(layout, (), memory, cost(question, kind, layout, memory, limits), crosses)
+
+
+def fitting_memory(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> MemoryForecast:
+    """Forecast at the asked context, else at the model's own, else (where allowed) at the longest that fits."""
+    asked = question.context_length or question.model.max_context_length
+    memory = forecast_of(question, kind, layout, asked)
+    if memory.fits or not shorten or question.context_length:
+        return memory
+    longest = longest_context(question, kind, layout, asked)
+    return forecast_of(question, kind, layout, longest) if longest else memory
+
+
+def longest_context(question: PlanRequest, kind: Pool, layout: Layout, most: int) -> int:
+    """Longest context up to `most` that fits, in steps of 1024 tokens; 0 where not even one step does."""
+    low, high = 0, most // _CONTEXT_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        if forecast_of(question, kind, layout, middle * _CONTEXT_STEP).fits:
+            low = middle
+        else:
+            high = middle - 1
+    return low * _CONTEXT_STEP
+
+
+def forecast_of(question: PlanRequest, kind: Pool, layout: Layout, context: int) -> MemoryForecast:
+    """Forecast one cut at one context length; the number of pods changes nothing, so it is left out of the memory."""
+    return _forecast(question, replace(layout, nodes_per_replica=1), kind, context)
+
+
+@lru_cache(maxsize=8192)
+def _forecast(question: PlanRequest, layout: Layout, kind: Pool, context: int) -> MemoryForecast:
+    return forecast(
+        question.model, layout, kind.product, kind.memory_bytes, question.engine, question.engine_version,
+        arguments_of(question, context),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def arguments_of(question: PlanRequest, context: int) -> EngineArguments:
+    """The user's engine options with the context length set."""
+    options = {**dict(question.engine_args), "max-model-len": str(context)}
+    return EngineArguments.from_options(tuple(sorted(options.items())))
+
+
+def crosses_island(layout: Layout, kind: Pool) -> bool:
+    """Whether a tensor group would reach beyond one island; groups of one pod must all find room in islands."""
+    if layout.tensor == 1:
+        return False
+    if layout.tensor > layout.gpus_per_pod:
+        return True
+    islands = kind.islands or (tuple(range(kind.gpus_per_node)),)
+    groups = layout.gpus_per_pod // layout.tensor
+    return sum(len(island) // layout.tensor for island in islands) < groups
+
+
+def memory_rejections(layout: Layout, memory: MemoryForecast) -> tuple[Rejection, ...]:
+    """The forecast's refusals with the figures that show them."""
+    return tuple(_memory_rejection(layout, memory, reason) for reason in memory.reasons or (Reason.WEIGHTS_DO_NOT_FIT,))
+
+
+def _memory_rejection(layout: Layout, memory: MemoryForecast, reason: Reason) -> Rejection:
+    if reason in CONTEXT_REASONS:
+        have = min(memory.kv_cache_tokens, memory.context_length - 1)
+        return Rejection("", str(layout), reason, memory.context_length, have, "tokens of KV cache")
+    if reason is Reason.WEIGHTS_DO_NOT_FIT:
+        used = (r.weights_bytes + r.activation_bytes + r.non_torch_bytes + r.cuda_graph_bytes for r in memory.ranks)
+        return Rejection("", str(layout), reason, max(used, default=0), memory.requested_bytes, "bytes")
+    return Rejection("", str(layout), reason, 1, 0, "")
