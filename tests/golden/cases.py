@@ -13,6 +13,7 @@ from shardwright.models.profile import ModelProfile
 from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan
 
 FOLDER = Path(__file__).parent / "manifests"
+COMMANDS = Path(__file__).parent / "commands.jsonl"
 UID = "0b9f7f3a-6f0c-4b1e-9d57-3a1c2b4d5e6f"
 
 
@@ -83,7 +84,13 @@ def objects_of(case: Case) -> list[dict[str, Any]]:
 
 
 def text_of(case: Case) -> str:
-    return yaml.safe_dump_all(objects_of(case), sort_keys=False, width=120, allow_unicode=True)
+    """The manifests as text; the member's program is named and not repeated."""
+    objects = objects_of(case)
+    for document in objects:
+        if document["kind"] == "ConfigMap" and "member.py" in document["data"]:
+            document["data"]["member.py"] = "(the text of engines/files/member.py)"
+            del document["metadata"]["annotations"]["shardwright.io/applied-hash"]
+    return yaml.safe_dump_all(objects, sort_keys=False, width=120, allow_unicode=True)
 
 
 def _model(model_id: str, **more: Any) -> dict[str, Any]:
