@@ -4,12 +4,12 @@ CLUSTER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPOSITORY=$(cd "$CLUSTER_HOME/../.." && pwd)
 . "$CLUSTER_HOME/versions.env"
 
-recipe() { # files… -> the identity of what they would build: another version or dependency, another cache folder
-  (cd "$CLUSTER_HOME" && cat "$@" | sha256sum | cut -c1-12)
+recipe() { # files and folders here -> the identity of what they build: another version or dependency, another cache entry
+  (cd "$CLUSTER_HOME" && find "$@" -type f ! -name '*.sum' | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12)
 }
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/shardwright
-BIN=$CACHE/bin-$(recipe versions.env build-binaries.sh go/*/go.mod go/*/*.go go/*/*/*.go)
-NODE_RECIPE=$(recipe versions.env build-binaries.sh build-node-image.sh go/*/go.mod $(cd "$CLUSTER_HOME" && find node -type f | sort))
+BIN=$CACHE/bin-$(recipe versions.env build-binaries.sh go)
+NODE_RECIPE=$(recipe versions.env build-binaries.sh build-node-image.sh go node)
 STATE=$CACHE/run
 LOCAL_NODE_IMAGE=shardwright-test/node:$NODE_RECIPE
 FLEET=${FLEET:-h100 h100 l40s}   # the workers of a kind cluster, by file name in fleet/
