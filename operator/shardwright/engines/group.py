@@ -44,7 +44,7 @@ def member_probes(context: GroupContext) -> tuple[Probe, Probe, Probe]:
     """Startup, readiness, liveness. Readiness is quick, for it is what takes half a group out of the Service."""
     return (
         Probe("/started", MEMBER_PORT, PROBE_SECONDS, 5, startup_failures(context)),
-        Probe("/ready", MEMBER_PORT, 1, 1, 1),
+        Probe("/ready", MEMBER_PORT, 1, 2, 2),
         Probe("/live", MEMBER_PORT, PROBE_SECONDS, 5, 6),
     )
 

@@ -21,6 +21,7 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -28,8 +29,9 @@ import uuid
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-POLL_SECONDS = 1.0
-PEER_FRESH_SECONDS = 3.0
+POLL_SECONDS = 0.5
+ASK_SECONDS = 1.0
+PEER_FRESH_SECONDS = 2.5
 ENGINE_FRESH_SECONDS = 10.0
 PROC = "/proc"
 
@@ -42,6 +44,7 @@ class Member:
         self.hosts = environment["SHARDWRIGHT_GROUP"].split(",")
         self.incarnation = environment.get("SHARDWRIGHT_INCARNATION", "0")
         self.port = int(environment["SHARDWRIGHT_MEMBER_PORT"])
+        self.address = environment.get("SHARDWRIGHT_MEMBER_ADDRESS", "")   # to listen on; empty = all
         self.engine_port = int(environment["SHARDWRIGHT_ENGINE_PORT"])
         self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
@@ -115,7 +118,7 @@ def ask(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes]:
 
 def peer(member: Member, index: int) -> dict[str, object]:
     """Ask another member who it is; nothing when it does not answer or is of another incarnation."""
-    status, body = ask(member.hosts[index], member.port, "/member", POLL_SECONDS)
+    status, body = ask(member.hosts[index], member.port, "/member", ASK_SECONDS)
     try:
         answer = json.loads(body) if status == 200 else {}
     except ValueError:
@@ -156,7 +159,7 @@ def meet(member: Member) -> str:
             told = missing
         if time.monotonic() > deadline:
             return missing
-        time.sleep(POLL_SECONDS / 4)
+        time.sleep(POLL_SECONDS / 2)
     return "nothing: told to stop"
 
 
@@ -193,15 +196,15 @@ def server(member: Member) -> ThreadingHTTPServer:
             """Probes are not news."""
 
     class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        address_family = socket.AF_INET6 if not member.address and socket.has_dualstack_ipv6() else socket.AF_INET
         daemon_threads = True
 
         def server_bind(self) -> None:
             if self.address_family == socket.AF_INET6:
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            super().server_bind()
+            socketserver.TCPServer.server_bind(self)   # HTTPServer's own asks DNS for a name that nobody needs
 
-    return Server(("", member.port), Handler)
+    return Server((member.address, member.port), Handler)
 
 
 def stop(member: Member) -> None:
@@ -210,7 +213,7 @@ def stop(member: Member) -> None:
     missed = 0
     while not member.leads and member.engine_pid and missed < 2 and time.monotonic() < deadline:
         missed = 0 if peer(member, 0) else missed + 1
-        time.sleep(POLL_SECONDS / 2)
+        time.sleep(POLL_SECONDS)
     if member.engine_pid:
         os.kill(member.engine_pid, signal.SIGTERM)
 
