@@ -1,4 +1,4 @@
-"""`shardwright plan`: what the operator would decide for a manifest on these nodes, and why. Changes nothing anywhere."""
+"""`shardwright plan`: what the operator would decide for a manifest on these nodes, and why. Changes nothing."""
 
 import json
 from enum import StrEnum
@@ -31,7 +31,7 @@ class Form(StrEnum):
     YAML = "yaml"
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917  # one argument for each option
     file: Annotated[Path, typer.Option("--file", "-f", help="InferenceDeployment manifest; - reads standard input.")],
     nodes: Annotated[
         Path | None,
@@ -102,7 +102,7 @@ def _placements(plan: Plan) -> Table:
         cache = min((r.kv_cache_bytes for r in p.memory.ranks), default=0)
         where = " ".join("+".join(nodes) for nodes in p.replica_nodes[:8]) + (" …" if len(p.replica_nodes) > 8 else "")
         table.add_row(
-            p.pool, explain.layout_text(p.layout), str(p.replicas), str(p.max_replicas), explain.gib(weights),
+            p.pool, p.layout.text, str(p.replicas), str(p.max_replicas), explain.gib(weights),
             explain.gib(cache), f"{p.memory.max_concurrency:,} × {explain.tokens(p.memory.context_length)}", where,
         )  # fmt: skip
     return table

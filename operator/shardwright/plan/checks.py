@@ -11,6 +11,7 @@ from functools import lru_cache
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName
 from shardwright.catalog.types import GpuProduct, Vendor
+from shardwright.models.formats import WeightFormat
 from shardwright.models.profile import Matrix, ModelProfile, Part, Split
 from shardwright.plan import limits
 from shardwright.plan.types import Layout, Rejection
@@ -44,13 +45,15 @@ def vendor_is_supported(layout: Layout, context: Context) -> Rejection | None:
         return _no(layout, Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, 1, 0, product.vendor)
     oldest, compute = limits.OLDEST_COMPUTE[context.engine], product.compute_capability
     if compute and compute < oldest:
-        return _no(layout, Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, _tenths(oldest), _tenths(compute), "compute capability")
+        return _no(
+            layout, Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, _tenths(oldest), _tenths(compute), "compute capability"
+        )
     return None
 
 
 def weight_format_runs(layout: Layout, context: Context) -> Rejection | None:
     """The GPU can run what the weights are stored as, if only by unpacking them first."""
-    for weight_format in context.model.weight_formats:
+    for weight_format in _formats(context.model):
         if context.product.vendor is Vendor.AMD and weight_format.name == "fp8" and not context.product.fp8_flops:
             return _no(layout, Reason.DTYPE_NEEDS_NEWER_GPU, 1, 0, "fp8")
         refusal = _needs(layout, context, limits.FORMAT_NEEDS_COMPUTE.get(weight_format.name), weight_format.name)
@@ -139,9 +142,11 @@ def layers_suffice(layout: Layout, context: Context) -> Rejection | None:
 
 
 def experts_suffice(layout: Layout, context: Context) -> Rejection | None:
-    """Experts exist where they are spread or attention is data-parallel, and every rank holds one."""
+    """Experts exist where they are spread or attention is data-parallel; each rank holds one."""
     if not context.model.is_mixture_of_experts:
-        return _no(layout, Reason.NOT_A_MIXTURE_OF_EXPERTS, 1, 0, "experts") if layout.expert or layout.data > 1 else None
+        return (
+            _no(layout, Reason.NOT_A_MIXTURE_OF_EXPERTS, 1, 0, "experts") if layout.expert or layout.data > 1 else None
+        )
     ranks = layout.tensor * layout.data
     if layout.expert and ranks > context.model.num_experts:
         return _no(layout, Reason.TOO_FEW_EXPERTS, ranks, context.model.num_experts, "experts")
@@ -151,7 +156,11 @@ def experts_suffice(layout: Layout, context: Context) -> Rejection | None:
 def pipeline_is_supported(layout: Layout, context: Context) -> Rejection | None:
     """The engine's class for this architecture can be cut into stages."""
     unable = context.model.architecture in limits.CLASSES_WITHOUT_PIPELINE or context.model.is_encoder_decoder
-    return _no(layout, Reason.PIPELINE_NOT_SUPPORTED, layout.pipeline, 1, "stages") if unable and layout.pipeline > 1 else None
+    return (
+        _no(layout, Reason.PIPELINE_NOT_SUPPORTED, layout.pipeline, 1, "stages")
+        if unable and layout.pipeline > 1
+        else None
+    )
 
 
 def engine_takes_data(layout: Layout, context: Context) -> Rejection | None:
@@ -170,8 +179,8 @@ def pods_are_supported(layout: Layout, context: Context) -> Rejection | None:
 
 CHECKS: tuple[Check, ...] = (
     vendor_is_supported, model_dtype_runs, weight_format_runs, kv_dtype_runs, heads_divide, kv_heads_divide_or_repeat,
-    state_heads_divide, vision_heads_divide, vocabulary_divides, linears_divide, quantization_blocks_divide, layers_suffice,
-    experts_suffice, pipeline_is_supported, engine_takes_data, pods_are_supported,
+    state_heads_divide, vision_heads_divide, vocabulary_divides, linears_divide, quantization_blocks_divide,
+    layers_suffice, experts_suffice, pipeline_is_supported, engine_takes_data, pods_are_supported,
 )  # fmt: skip
 
 
@@ -211,14 +220,23 @@ def _block_sizes(matrix: Matrix) -> Iterator[int]:
         yield limits.MARLIN_OUTPUTS if matrix.shard_outputs else max(limits.MARLIN_INPUTS, weight_format.group_size)
 
 
+@lru_cache(maxsize=64)
+def _formats(model: ModelProfile) -> tuple[WeightFormat, ...]:
+    return model.weight_formats
+
+
+@lru_cache(maxsize=64)
 def _cut_matrices(model: ModelProfile) -> tuple[Matrix, ...]:
     """Matrices that parallelism divides, each shape once; vectors follow their matrix."""
     return tuple(
         {
             (m.rows, m.columns, m.split, m.format, m.shard_outputs, m.groups): m
-            for layer in dict.fromkeys(model.layers)
+            for layer in {id(layer): layer for layer in model.layers}.values()
             for m in layer.matrices
-            if m.columns > 1 and not (m.format and m.format.name in limits.PADDED_FORMATS) and m.part is not Part.ABSORBED and m.split in (Split.TENSOR, Split.EXPERTS, Split.GROUPS)
+            if m.columns > 1
+            and not (m.format and m.format.name in limits.PADDED_FORMATS)
+            and m.part is not Part.ABSORBED
+            and m.split in (Split.TENSOR, Split.EXPERTS, Split.GROUPS)
         }.values()
     )
 
@@ -239,7 +257,9 @@ def _needs(layout: Layout, context: Context, needed: tuple[int, int] | None, wha
     have = context.product.compute_capability
     if needed is None or have is None or have >= needed:
         return None
-    return _no(layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability x 10, for {what}")
+    return _no(
+        layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability x 10, for {what}"
+    )
 
 
 def _tenths(compute: tuple[int, int]) -> int:

@@ -1,7 +1,7 @@
-"""From a request and an inventory to a plan: every pool, every cut, all checks, then one ranking. Pure and deterministic.
+"""From a request and an inventory to a plan: every pool, every cut, all checks, one ranking. Pure and deterministic.
 
-Tried in order until something can be placed: the whole context inside islands, a shorter context inside islands (only if
-the user named none), then both again with tensor groups across islands (unless the user forbids that).
+Tried in order until something can be placed: the whole context inside islands, a shorter context inside islands (only
+if the user named none), then both again with tensor groups across islands (unless the user forbids that).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +77,9 @@ def _planned(request: PlanRequest, options: Sequence[Option], tried: Sequence[Tr
     order = ranked(options, request, by_total=demand.by_budget)
     placements = tuple(_placements(request, order, demand))
     rejected = (*refusals_of(request, tried, crossing), *_slower(request, order, placements))
-    assumptions = [a for o in order[:1] for a in (*o.pool.assumptions, *o.memory.assumptions, *request.model.assumptions)]
+    assumptions = [
+        a for o in order[:1] for a in (*o.pool.assumptions, *o.memory.assumptions, *request.model.assumptions)
+    ]
     return Plan(
         placements=placements,
         rejected=_nearest_first(rejected),
@@ -129,7 +131,7 @@ def _slower(request: PlanRequest, order: Sequence[Option], placements: Sequence[
     for option in order[1:]:
         if (option.pool.name, option.layout) not in chosen:
             need, have, unit = _lost_by(request.priority, best, option)
-            yield Rejection(option.pool.name, str(option.layout), Reason.SLOWER, need, have, unit)
+            yield Rejection(option.pool.name, option.layout.text, Reason.SLOWER, need, have, unit)
 
 
 def _lost_by(priority: Priority, best: Option, option: Option) -> tuple[int, int, str]:
@@ -138,9 +140,11 @@ def _lost_by(priority: Priority, best: Option, option: Option) -> tuple[int, int
         return best.cost.decode_step_microseconds, option.cost.decode_step_microseconds, "microseconds per token"
     if priority is Priority.COST:
         return best.gpus, option.gpus, "GPUs"
-    return _per_gpu(best.cost.milli_tokens_per_second, best.layout), _per_gpu(
-        option.cost.milli_tokens_per_second, option.layout
-    ), "tokens/s per GPU"
+    return (
+        _per_gpu(best.cost.milli_tokens_per_second, best.layout),
+        _per_gpu(option.cost.milli_tokens_per_second, option.layout),
+        "tokens/s per GPU",
+    )
 
 
 def _per_gpu(milli_tokens_per_second: int, layout: Layout) -> int:

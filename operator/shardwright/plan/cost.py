@@ -1,14 +1,14 @@
-"""How fast a cut would be on a pool: a roofline for prefill and decode plus collectives on the links it really crosses.
+"""How fast a cut would be on a pool: a roofline of prefill and decode, and collectives on the links it really crosses.
 
-Good for comparing layouts with each other, not for promising a figure to a user. Integers throughout (nanoseconds inside,
-microseconds outside), so that every machine ranks alike. It never knows which nodes are free, nor what wins.
+Good for comparing layouts with each other, not for promising a figure to a user. Integers throughout (nanoseconds
+inside, microseconds outside), so that every machine ranks alike. It never knows which nodes are free, nor what wins.
 
 One decode step of one pipeline stage takes, on each GPU,
-    max(weight bytes / memory bandwidth, operations / rate)     separately for experts and for the rest
+    max(weight bytes / memory bandwidth, operations / rate)    separately for experts and for the rest
     + KV bytes of the batch / memory bandwidth + collectives + a fixed overhead per layer.
-With P stages a batch is served as P micro-batches in turn, so a token of each request takes P such steps: pipelines give
-memory and throughput, never latency. Prefill is the same with many tokens at once; prompts interleave with decoding,
-which is why the time per token of a busy replica contains its share of prefill.
+With P stages a batch is served as P micro-batches in turn, so a token of each request takes P such steps: pipelines
+give memory and throughput, never latency. Prefill is the same with many tokens at once; prompts interleave with
+decoding, which is why the time per token of a busy replica contains its share of prefill.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,9 @@ class Path:
     def _moved(self, size: int, ranks: int) -> int:
         if ranks <= 1:
             return 0
-        return self.latency_ns * max(1, (ranks - 1).bit_length()) + size * _GIGA * 100 // (self.bandwidth * LINK_PERCENT)
+        return self.latency_ns * max(1, (ranks - 1).bit_length()) + size * _GIGA * 100 // (
+            self.bandwidth * LINK_PERCENT
+        )
 
 
 def path_of(pool: Pool, layout: Layout, ranks: int) -> Path:
@@ -77,7 +79,9 @@ def path_of(pool: Pool, layout: Layout, ranks: int) -> Path:
     island = island_size(pool)
     if ranks > island:
         latency = max(catalog.link_latency_us[LinkKind.PCIE], catalog.link_latency_us[pool.link])
-        return Path(max(1, min(pool.cross_island_bandwidth or pool.link_bandwidth, pool.link_bandwidth)), latency * 1000)
+        return Path(
+            max(1, min(pool.cross_island_bandwidth or pool.link_bandwidth, pool.link_bandwidth)), latency * 1000
+        )
     bandwidth = pool.link_bandwidth
     if pool.link in (LinkKind.XGMI, LinkKind.NVLINK_MESH) and 1 < ranks < island:
         bandwidth = bandwidth * (ranks - 1) // (island - 1)
@@ -125,8 +129,12 @@ class Roofline:
             layers = self.work.attention_layers // self.layout.pipeline or 1
             operations = 4 * attended_pairs * self.work.attention_width * layers // self.layout.tensor
             attention += operations * _GIGA // self.attention_rate
-        return shared + self._experts_ns(tokens) + attention + self._collectives_ns(tokens) + (
-            LAYER_OVERHEAD_NS * self.stage_layers
+        return (
+            shared
+            + self._experts_ns(tokens)
+            + attention
+            + self._collectives_ns(tokens)
+            + (LAYER_OVERHEAD_NS * self.stage_layers)
         )
 
     def decode_ns(self, batch: int, context: int) -> int:

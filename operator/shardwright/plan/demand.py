@@ -43,7 +43,9 @@ class Demand:
             return self.replicas
         bound = _NO_LIMIT if self.most is None else self.most
         if self.concurrency is not None:
-            return min(bound, max(1, min(self.affordable(layout), -(-self.concurrency // max(1, memory.max_concurrency)))))
+            return min(
+                bound, max(1, min(self.affordable(layout), -(-self.concurrency // max(1, memory.max_concurrency))))
+            )
         if self.by_budget:
             return min(bound, max(0 if self.started else 1, min(self.affordable(layout), room)))
         return min(bound, 1)

@@ -15,7 +15,10 @@ MOST_PODS_PER_REPLICA = 16
 
 
 def layouts(gpus_per_node: int, most_pods: int, pins: LayoutPins, *, mixture_of_experts: bool) -> tuple[Layout, ...]:
-    """All cuts with up to `most_pods` pods of up to `gpus_per_node` GPUs that agree with the pins."""
+    """All cuts with up to `most_pods` pods of up to `gpus_per_node` GPUs that agree with the pins.
+
+    Single-pod cuts come first, then the others by GPUs, so that a caller can stop when more would only cost.
+    """
     pods_limit = min(most_pods, max(MOST_PODS_PER_REPLICA, pins.nodes_per_replica or 0))
     return _layouts(gpus_per_node, pods_limit, pins, mixture_of_experts)
 
@@ -35,7 +38,9 @@ def _layouts(gpus_per_node: int, most_pods: int, pins: LayoutPins, mixture_of_ex
         for layout in _cuts(pods, gpus_per_pod, mixture_of_experts)
         if _agrees(layout, pins)
     ]
-    return tuple(found)
+    return tuple(
+        sorted(found, key=lambda cut: (cut.nodes_per_replica > 1, cut.gpus_per_replica * (cut.nodes_per_replica > 1)))
+    )
 
 
 def _cuts(pods: int, gpus_per_pod: int, mixture_of_experts: bool) -> Iterator[Layout]:

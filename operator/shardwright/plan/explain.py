@@ -10,7 +10,7 @@ from shardwright.api.reasons import Reason
 from shardwright.plan import whatif
 from shardwright.plan.rank import Option
 from shardwright.plan.site import Site
-from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan, PlanRequest, Rejection
+from shardwright.plan.types import MemoryForecast, Placement, Plan, PlanRequest, Rejection
 
 _GIB = 1 << 30
 
@@ -26,11 +26,6 @@ def tokens(count: int) -> str:
     return f"{count // 1024}k" if count % 1024 == 0 and 0 < count < 1 << 20 else f"{count:,}"
 
 
-def layout_text(layout: Layout) -> str:
-    """`TP4·PP2 over 2 nodes`."""
-    return str(layout) if layout.nodes_per_replica == 1 else f"{layout} over {layout.nodes_per_replica} nodes"
-
-
 def why(plan: Plan, request: PlanRequest) -> str:
     """One line for the user: the layout and what it holds, or what is missing."""
     if not plan.placements:
@@ -44,7 +39,7 @@ def _placement(placement: Placement) -> str:
     holds = f"holds {_requests(memory.max_concurrency)} at {tokens(memory.context_length)}"
     replicas = placement.replicas
     each = " each" if replicas > 1 else ""
-    where = f"{replicas} × {layout_text(placement.layout)} on {placement.product}"
+    where = f"{replicas} × {placement.layout.text} on {placement.product}"
     return f"{where}: {gib(used)} of {gib(memory.total_bytes)} used before KV cache, {holds}{each}"
 
 
@@ -85,7 +80,7 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
     parts: list[str] = []
     if found.gpus and found.gpus.missing:
         state = "free " if found.gpus.exist else ""
-        where = f"for {layout_text(found.gpus.layout)} in pool {found.gpus.pool}"
+        where = f"for {found.gpus.layout.text} in pool {found.gpus.pool}"
         parts.append(f"{found.gpus.missing} more {state}{found.gpus.product} ({where})")
     if found.context:
         parts.append(f"context ≤ {found.context:,}")

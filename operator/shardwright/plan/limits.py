@@ -8,9 +8,9 @@ from shardwright.catalog.types import Vendor
 
 CLASSES_WITHOUT_PIPELINE = frozenset(
     {
-        "AriaForConditionalGeneration", "Gemma3nForCausalLM", "Gemma3nForConditionalGeneration", "Idefics3ForConditionalGeneration",
-        "Mamba2ForCausalLM", "Phi4MMForCausalLM", "SmolVLMForConditionalGeneration", "WhisperForConditionalGeneration",
-        "Zamba2ForCausalLM",
+        "AriaForConditionalGeneration", "Gemma3nForCausalLM", "Gemma3nForConditionalGeneration",
+        "Idefics3ForConditionalGeneration", "Mamba2ForCausalLM", "Phi4MMForCausalLM", "SmolVLMForConditionalGeneration",
+        "WhisperForConditionalGeneration", "Zamba2ForCausalLM",
     }
 )  # fmt: skip
 """Generate classes that lack the `SupportsPP` interface. Source: vLLM model_executor/models, 0.33.0."""
@@ -28,7 +28,8 @@ OLDEST_COMPUTE = {EngineName.VLLM: (7, 0), EngineName.TRTLLM: (8, 0)}
 """Oldest CUDA compute capability with kernels. Source: vLLM docs, GPU requirements; TensorRT-LLM support matrix."""
 
 FORMAT_NEEDS_COMPUTE = {
-    "fp8": (7, 5), "int8": (7, 5), "int4": (7, 5), "nvfp4": (7, 5), "mxfp4": (8, 0), "mxfp8": (8, 0), "bitsandbytes": (7, 0),
+    "fp8": (7, 5), "int8": (7, 5), "int4": (7, 5), "nvfp4": (7, 5), "mxfp4": (8, 0), "mxfp8": (8, 0),
+    "bitsandbytes": (7, 0),
 }  # fmt: skip
 """Oldest compute capability on which a format runs at all, weight-only included. Source: vLLM
 model_executor/layers/quantization, `get_min_capability` of each method, 0.33.0."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from shardwright.inventory import Inventory, Pool
-from shardwright.plan.explain import gib, layout_text
+from shardwright.plan.explain import gib
 from shardwright.plan.types import MemoryForecast, Placement, Plan, RankMemory
 
 WIDTH = 960
@@ -45,7 +45,7 @@ def svg(plan: Plan, inventory: Inventory, *, title: str = "") -> str:
 
 def _memory(placement: Placement, y: int) -> tuple[list[str], int]:
     """Bars of one replica's ranks; equal neighbours share one."""
-    heading = f"Memory of one GPU: {layout_text(placement.layout)} on {placement.product}"
+    heading = f"Memory of one GPU: {placement.layout.text} on {placement.product}"
     lines = [_text(20, y, heading, size=13, bold=True), *_legend(y + 20)]
     y += 36
     for label, rank in _distinct(placement):
@@ -71,7 +71,13 @@ def _distinct(placement: Placement) -> Iterator[tuple[str, RankMemory]]:
 
 def _bar(x: int, y: int, rank: RankMemory, memory: MemoryForecast) -> list[str]:
     total = max(1, memory.total_bytes)
-    sizes = [rank.weights_bytes, rank.activation_bytes, rank.non_torch_bytes, rank.cuda_graph_bytes, rank.kv_cache_bytes]
+    sizes = [
+        rank.weights_bytes,
+        rank.activation_bytes,
+        rank.non_torch_bytes,
+        rank.cuda_graph_bytes,
+        rank.kv_cache_bytes,
+    ]
     sizes.append(total - sum(sizes))
     lines, at = [], 0
     for (name, colour), size in zip(PARTS, sizes, strict=True):
@@ -96,10 +102,11 @@ def _legend(y: int) -> list[str]:
 
 
 def _nodes(placement: Placement, pool: Pool, y: int) -> tuple[list[str], int]:
-    """The nodes that replicas use, their GPUs in islands, each GPU with its replica and pipeline stage."""
+    """Draw the nodes that replicas use, their GPUs in islands, each GPU with its replica and pipeline stage."""
     shown = list(dict.fromkeys(name for nodes in placement.replica_nodes for name in nodes))
     taken = _ranks_by_node(placement)
-    link = f"{pool.link} {pool.link_bandwidth // 10**9} GB/s inside, {pool.network} {pool.network_bandwidth // 10**9} GB/s between nodes"
+    inside = f"{pool.link} {pool.link_bandwidth // 10**9} GB/s inside"
+    link = f"{inside}, {pool.network} {pool.network_bandwidth // 10**9} GB/s between nodes"
     lines = [_text(20, y, f"Nodes of pool {pool.name}: {link}", size=13, bold=True)]
     y += 14
     for name in shown[:_MOST_NODES]:
@@ -108,7 +115,7 @@ def _nodes(placement: Placement, pool: Pool, y: int) -> tuple[list[str], int]:
     if len(shown) > _MOST_NODES:
         lines.append(_text(20, y + 12, f"… and {len(shown) - _MOST_NODES} more nodes alike", size=11))
         y += 20
-    note = "Colour = pipeline stage; r = replica, t = tensor rank. Which GPUs of a node a pod gets is the device plugin's choice."
+    note = "Colour = pipeline stage; r = replica, t = tensor rank. Which GPUs a pod gets is the device plugin's choice."
     lines.append(_text(20, y + 14, note, size=10))
     return lines, y + 38
 
@@ -153,6 +160,10 @@ def _ranks_by_node(placement: Placement) -> dict[str, list[tuple[int, int, int]]
     return ranks
 
 
-def _text(x: int, y: int, text: str, *, size: int, bold: bool = False, anchor: str = "start", colour: str = "#222222") -> str:
+def _text(  # noqa: PLR0913  # SVG's own attributes
+    x: int, y: int, text: str, *, size: int, bold: bool = False, anchor: str = "start", colour: str = "#222222"
+) -> str:
     weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x}" y="{y}" font-size="{size}"{weight} text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    return (
+        f'<text x="{x}" y="{y}" font-size="{size}"{weight} text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    )

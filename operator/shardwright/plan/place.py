@@ -33,7 +33,11 @@ def placement_index(plan: Plan, inventory: Inventory, nodes: Sequence[str]) -> i
     """Which placement of the plan a replica on these nodes belongs to; None where its nodes are gone from its pool."""
     for index, placement in enumerate(plan.placements):
         pool = inventory.pool(placement.pool)
-        if pool and set(nodes) <= {node.name for node in pool.nodes} and len(nodes) == placement.layout.nodes_per_replica:
+        if (
+            pool
+            and set(nodes) <= {node.name for node in pool.nodes}
+            and len(nodes) == placement.layout.nodes_per_replica
+        ):
             return index
     return None
 

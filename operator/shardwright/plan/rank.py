@@ -1,6 +1,7 @@
 """Which of the layouts that fit is best for what the user asked. One sort key of integers per priority, nothing else.
 
-Every key ends in the layout and the pool's name, so that no two options are ever equal and order never depends on input.
+Every key ends in the layout and the pool's name, so that no two options are ever equal and order never depends on
+input.
 """
 
 from collections.abc import Sequence
@@ -43,16 +44,18 @@ Key = tuple[object, ...]
 
 
 def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -> list[Option]:
-    """Best first. `by_total`: the number of replicas follows from a GPU budget, so what all of them serve counts."""
+    """Best first. `by_total`: replicas follow from a GPU budget, so what all of them serve together counts."""
     if request.priority is Priority.LATENCY:
         return _by_latency(options, request)
     if request.priority is Priority.COST:
-        return sorted(options, key=lambda o: (*_common(o, request), *_price(o, request), *_speed(o, by_total), *_tie(o)))
+        return sorted(
+            options, key=lambda o: (*_common(o, request), *_price(o, request), *_speed(o, by_total), *_tie(o))
+        )
     return sorted(options, key=lambda o: (*_common(o, request), *_speed(o, by_total), *_tie(o)))
 
 
 def _by_latency(options: Sequence[Option], request: PlanRequest) -> list[Option]:
-    """Least time per token; what is within the tolerance of the best of its class counts as equal, then fewest GPUs."""
+    """Least time per token; within the tolerance of the best of its class the fewest GPUs win."""
     least: dict[Key, int] = {}
     for option in options:
         common = _common(option, request)

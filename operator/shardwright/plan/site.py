@@ -91,10 +91,12 @@ def refusals_of(request: PlanRequest, tried: Sequence[Tried], crossing: bool) ->
 def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: bool) -> Iterator[Rejection]:
     """Why a cut that fits in memory cannot be placed."""
     layout, name = verdict.layout, site.pool.name
-    gpus, text = layout.gpus_per_replica, str(layout)
+    gpus, text = layout.gpus_per_replica, layout.text
     if verdict.crosses_island and not crossing:
         have = max((len(island) for island in site.pool.islands), default=layout.tensor - 1)
-        yield Rejection(name, text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), "GPUs of one island")
+        yield Rejection(
+            name, text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), "GPUs of one island"
+        )
     if request.max_gpus is not None and gpus > request.max_gpus:
         yield Rejection(name, text, Reason.OVER_GPU_LIMIT, gpus, request.max_gpus, "GPUs")
     if site.quota(request, layout) == 0:

@@ -39,6 +39,11 @@ class Layout:
             parts.append("EP")
         return "·".join(parts)
 
+    @property
+    def text(self) -> str:
+        """With the nodes, where one replica takes several: `TP8·PP2 over 2 nodes`."""
+        return str(self) if self.nodes_per_replica == 1 else f"{self} over {self.nodes_per_replica} nodes"
+
 
 @dataclass(frozen=True, slots=True)
 class LayoutPins:

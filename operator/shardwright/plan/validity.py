@@ -1,6 +1,6 @@
-"""Whether a layout that runs may go on running. Faster layouts are no reason to stop it; a changed model or lost nodes are.
+"""Whether a layout that runs may go on running. A faster one is no reason to stop; a changed model or lost nodes are.
 
-Judges the layout against the request and the pool's hardware, never against free GPUs: the running replicas hold theirs.
+Judges the layout against the request and the pool's hardware, never against free GPUs: running replicas hold theirs.
 """
 
 from shardwright.api.reasons import Reason

@@ -1,7 +1,7 @@
-"""Everything known of every cut on one kind of pool, free GPUs apart: refusals, memory, speed. Computed once and kept.
+"""All that is known of every cut on one kind of pool, free GPUs apart: refusals, memory, speed. Computed once and kept.
 
-Pools that differ only in names, nodes and free GPUs share their verdicts, so a plan for thousands of nodes costs what the
-distinct kinds cost. Knows no node.
+Pools that differ only in names, nodes and free GPUs share their verdicts, so a plan for thousands of nodes costs what
+the distinct kinds cost. Knows no node.
 """
 
 from dataclasses import replace
@@ -31,20 +31,29 @@ def kind_of(pool: Pool) -> Pool:
 def question_of(request: PlanRequest) -> PlanRequest:
     """The request without what only placing depends on, so that it can be compared and kept."""
     return replace(
-        request, max_replicas=None, max_gpus=None, fill_free_gpus=False, node_selector=(), tolerations=(), gpu_products=(),
-        gpu_prices_micro=(), allow_mixed_products=False, cross_islands=CrossIslands.FREELY, quota_gpus=(),
+        request, max_replicas=None, max_gpus=None, fill_free_gpus=False, node_selector=(), tolerations=(),
+        gpu_products=(), gpu_prices_micro=(), allow_mixed_products=False, cross_islands=CrossIslands.FREELY, quota_gpus=(),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
 def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Verdict, ...]:
-    """Judge every cut with up to `most_pods` pods.
+    """Judge every cut of one pod, and of up to `most_pods` pods up to twice the fewest GPUs that hold the model.
 
-    `shorten`: where the whole context does not fit, take the longest that does (only if the user named none).
+    A replica over more GPUs than that is two replicas that wait for each other. `shorten`: where the whole context does
+    not fit, take the longest that does (only if the user named none).
     """
-    mixture = question.model.is_mixture_of_experts
-    found = layouts(kind.gpus_per_node, most_pods, question.pins, mixture_of_experts=mixture)
-    return tuple(_verdict(question, kind, layout, shorten) for layout in found)
+    mixture, pins = question.model.is_mixture_of_experts, question.pins
+    found: list[Verdict] = []
+    fewest = 0
+    for layout in layouts(kind.gpus_per_node, most_pods, pins, mixture_of_experts=mixture):
+        if layout.nodes_per_replica > 1 and 0 < fewest * 2 < layout.gpus_per_replica and pins.nodes_per_replica is None:
+            break
+        verdict = _verdict(question, kind, layout, shorten)
+        if not verdict.rejections:
+            fewest = min(fewest or layout.gpus_per_replica, layout.gpus_per_replica)
+        found.append(verdict)
+    return tuple(found)
 
 
 def _verdict(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:

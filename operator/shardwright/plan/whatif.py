@@ -92,10 +92,14 @@ def _fp8_helps(request: PlanRequest, sites: Sequence[Site]) -> bool:
 
 
 def in_fp8(model: ModelProfile) -> ModelProfile:
-    """The same model with every matrix that FP8 checkpoints quantise in eight bits."""
-    layers = {layer: LayerShape(tuple(map(_in_fp8, layer.matrices)), layer.caches) for layer in dict.fromkeys(model.layers)}
+    """Take the same model with every matrix that FP8 checkpoints quantise in eight bits."""
+    layers = {
+        layer: LayerShape(tuple(map(_in_fp8, layer.matrices)), layer.caches) for layer in dict.fromkeys(model.layers)
+    }
     return replace(model, layers=tuple(layers[layer] for layer in model.layers), quantization="fp8")
 
 
 def _in_fp8(matrix: Matrix) -> Matrix:
-    return replace(matrix, format=FP8) if matrix.quantizable and matrix.columns > 1 and matrix.format is None else matrix
+    return (
+        replace(matrix, format=FP8) if matrix.quantizable and matrix.columns > 1 and matrix.format is None else matrix
+    )

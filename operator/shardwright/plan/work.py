@@ -1,4 +1,4 @@
-"""What one step of a model moves and computes, by kind of matrix. Follows from shapes alone; knows no GPU and no layout."""
+"""What one step of a model moves and computes, by kind of matrix. From shapes alone; knows no GPU and no layout."""
 
 from dataclasses import dataclass
 from functools import lru_cache
