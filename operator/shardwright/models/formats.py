@@ -27,13 +27,19 @@ class WeightFormat:
 
     def stored_bytes(self, rows: int, columns: int) -> int:
         """Bytes of one matrix with its scales and zero points."""
-        total = rows * columns * self.bits // 8
+        return self.value_bytes(rows, columns) + self.scale_bytes(rows, columns)
+
+    def value_bytes(self, rows: int, columns: int) -> int:
+        """Bytes of the quantised values alone."""
+        return rows * columns * self.bits // 8
+
+    def scale_bytes(self, rows: int, columns: int) -> int:
+        """Bytes of scales and zero points."""
         if self.block_rows and self.block_columns:
-            blocks = -(-rows // self.block_rows) * -(-columns // self.block_columns)
-            return total + blocks * self.scale_bits // 8
+            return -(-rows // self.block_rows) * -(-columns // self.block_columns) * self.scale_bits // 8
         if self.group_size:
-            return total + rows * -(-columns // self.group_size) * (self.scale_bits + self.zero_point_bits) // 8
-        return total + (rows * self.scale_bits // 8 if self.per_output else self.scale_bits // 8)
+            return rows * -(-columns // self.group_size) * (self.scale_bits + self.zero_point_bits) // 8
+        return rows * self.scale_bits // 8 if self.per_output else self.scale_bits // 8
 
 
 FP8 = WeightFormat("fp8", 8)

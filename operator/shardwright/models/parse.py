@@ -75,6 +75,7 @@ def build(
         num_experts=experts,
         dtype=dtype_of(dtype, reader, outer),
         quantization=rules.word if rules.default or rules.included else None,
+        checkpoint_quantization=checkpoint_word(config, reader, quant_config) if own else None,
         assumptions=tuple((*reader.assumptions, *outer.assumptions)),
         model_type=reader.model_type or outer.model_type,
         intermediate_size=feedforward.dense_size(reader, 0) if any(s.feedforward in ("dense", "both") for s in slots) else 0,
@@ -91,6 +92,7 @@ def build(
         vision_tokens=tower.tokens,
         vision_hidden_size=tower.hidden_size,
         tied_embeddings=tied,
+        rope_bytes=rope_bytes(reader, slots, heads),
         kv_cache_dtype=rules.kv_cache_dtype,
         layers=layers,
         embedding=embedding(reader, family),
@@ -127,6 +129,22 @@ def context_length(reader: ConfigReader) -> int:
     return max(1, length)
 
 
+def rope_bytes(reader: ConfigReader, slots: list[Slot], heads: attention.Heads) -> int:
+    """Cosines and sines by position: one table per kind of attention that has its own rotary base, in the model's dtype."""
+    rotary = heads.key_dim
+    factor = reader.raw("partial_rotary_factor")
+    if isinstance(factor, int | float) and 0 < factor < 1:
+        rotary = int(rotary * factor)
+    width = 2
+    if attention.is_latent(reader):
+        rotary, width = reader.integer("qk_rope_head_dim", 64), 4
+    if reader.stated("rotary_dim"):
+        rotary = reader.stated("rotary_dim")
+    kinds = {s.attention for s in slots} - {"none", "linear", "cross"}
+    tables = len(kinds) if reader.raw("rope_local_base_freq") or reader.model_type.startswith(("gemma3", "gemma4")) else min(1, len(kinds))
+    return tables * min(context_length(reader), 1 << 24) * rotary * width
+
+
 def dtype_of(asked: str | None, reader: ConfigReader, outer: ConfigReader) -> str:
     """The dtype the engine runs: asked, else the checkpoint's; float32 checkpoints run in bfloat16."""
     if asked and asked != "auto":
@@ -150,6 +168,15 @@ def choose_rules(
     if checkpoint is not None and quantized and agrees(checkpoint, asked):
         return checkpoint
     return rules_for_word(word, asked)
+
+
+def checkpoint_word(
+    config: Mapping[str, Any], reader: ConfigReader, quant_config: Mapping[str, Any] | None
+) -> str | None:
+    """The method that the checkpoint's own files state, whatever it is run as."""
+    stated = config.get("quantization_config") or reader.config.get("quantization_config") or quant_config
+    rules = read_rules(stated) if isinstance(stated, Mapping) and stated else Rules()
+    return rules.word if rules.default or rules.included else None
 
 
 def resolve_unspoken(reader: ConfigReader, model_id: str, word: str | None, checkpoint: Rules | None, own: bool) -> Rules:

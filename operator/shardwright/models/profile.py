@@ -156,6 +156,7 @@ class ModelProfile:
     """0 = dense."""
     dtype: str
     quantization: str | None
+    """What it is run as."""
     assumptions: tuple[str, ...] = ()
     model_type: str = ""
     intermediate_size: int = 0
@@ -177,6 +178,8 @@ class ModelProfile:
     """Most tokens of one image; 0 = unknown or none."""
     vision_hidden_size: int = 0
     tied_embeddings: bool = False
+    rope_bytes: int = 0
+    """Tables of rotary positions that the engine keeps on each rank."""
     kv_cache_dtype: str | None = None
     """What the checkpoint asks for, where it has scales for it."""
     layers: tuple[LayerShape, ...] = ()

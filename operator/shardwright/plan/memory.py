@@ -45,7 +45,7 @@ def forecast(
     if args.max_model_len == -1:
         context = largest_context(profile, layout, args, facts, stages, context, in_flight, drafts)
     pool = pool_of(profile, layout, args, facts, stages, context, in_flight, drafts)
-    reasons = (*shape_problems(profile, layout, args, pool, sequences), *memory_problems(ranks, requested, pool))
+    reasons = (*shape_problems(profile, layout, args, facts, pool, sequences), *memory_problems(ranks, requested, pool))
     return MemoryForecast(
         total_bytes=memory_bytes,
         requested_bytes=requested,
@@ -84,7 +84,7 @@ def rank_memory(
     engine: EngineName,
 ) -> tuple[RankMemory, ...]:
     """Every rank's memory, in order pipeline x tensor."""
-    weights = stage_weights(profile, layout, drafts)
+    weights = stage_weights(profile, layout, drafts, facts.expert_padding(gpu.compute_capability, gpu.vendor))
     peaks = stage_activations(profile, layout, facts, tokens, sequences)
     switched = gpu.link in (LinkKind.NVSWITCH, LinkKind.XGMI)
     other = facts.non_torch_bytes(layout.tensor, layout.pipeline, switched)

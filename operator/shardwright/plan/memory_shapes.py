@@ -4,24 +4,31 @@ One function per rule over (profile, layout); the rules and where vLLM has them 
 """
 
 from collections.abc import Iterator
+from math import gcd
 
 from shardwright.api.reasons import Reason
 from shardwright.models.profile import CacheKind, Matrix, ModelProfile, Part, Split
 from shardwright.plan.memory_arguments import EngineArguments
 from shardwright.plan.memory_kv import Pool
+from shardwright.plan.memory_versions import VersionFacts
 from shardwright.plan.memory_weights import up
 from shardwright.plan.types import Layout
 
 
-def shape_problems(profile: ModelProfile, layout: Layout, arguments: EngineArguments, pool: Pool, sequences: int) -> tuple[Reason, ...]:
+FINEST_BLOCK = 32
+
+
+def shape_problems(
+    profile: ModelProfile, layout: Layout, arguments: EngineArguments, facts: VersionFacts, pool: Pool, sequences: int
+) -> tuple[Reason, ...]:
     """Every rule that this layout breaks."""
-    found = list(layout_problems(profile, layout))
+    found = list(layout_problems(profile, layout, facts))
     if profile.has_state and 0 < pool.blocks < sequences and too_few_states(profile, arguments, pool, sequences):
         found.append(Reason.STATE_SLOTS_TOO_FEW)
     return tuple(dict.fromkeys(found))
 
 
-def layout_problems(profile: ModelProfile, layout: Layout) -> Iterator[Reason]:
+def layout_problems(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> Iterator[Reason]:
     """The rules that need no memory figure."""
     tensor = layout.tensor
     if profile.num_attention_heads % tensor:
@@ -34,7 +41,7 @@ def layout_problems(profile: ModelProfile, layout: Layout) -> Iterator[Reason]:
         yield Reason.LINEAR_NOT_DIVISIBLE
     elif any(uneven(m, layout) for m in distinct(profile)):
         yield Reason.LINEAR_NOT_DIVISIBLE
-    if any(block_mismatch(m, layout) for m in distinct(profile)):
+    if any(block_mismatch(m, layout, facts) for m in distinct(profile)):
         yield Reason.QUANTIZATION_BLOCK_NOT_DIVISIBLE
     if layout.pipeline > profile.num_layers:
         yield Reason.TOO_FEW_LAYERS
@@ -78,14 +85,17 @@ def pads(matrix: Matrix) -> bool:
     return matrix.format is not None and matrix.format.name == "mxfp4"
 
 
-def block_mismatch(matrix: Matrix, layout: Layout) -> bool:
-    """Block-wise FP8: each shard's divided side must be whole blocks."""
+def block_mismatch(matrix: Matrix, layout: Layout, facts: VersionFacts) -> bool:
+    """Block-wise FP8: each shard's divided side must be whole blocks; newer releases refine the scales of experts to 32."""
     stored = matrix.format
     if stored is None or not stored.block_rows or pads(matrix):
         return False
     parts = shard_parts(matrix, layout)
     side, block = (matrix.rows, stored.block_rows) if matrix.shard_outputs else (matrix.columns, stored.block_columns)
-    return parts > 1 and side % parts == 0 and side // parts % block != 0
+    if parts < 2 or side % parts or side // parts % block == 0:
+        return False
+    refined = gcd(stored.block_rows, stored.block_columns, side // parts)
+    return not (facts.refines_blocks and matrix.split is Split.EXPERTS and refined >= FINEST_BLOCK)
 
 
 def too_few_states(_profile: ModelProfile, _arguments: EngineArguments, pool: Pool, sequences: int) -> bool:

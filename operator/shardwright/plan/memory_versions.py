@@ -7,6 +7,8 @@ from typing import Any
 
 from shardwright.api.spec import EngineName
 from shardwright.catalog.model_rows import engine_facts
+from shardwright.catalog.types import Vendor
+from shardwright.plan.memory_weights import ExpertPadding
 
 GIB = 1 << 30
 
@@ -28,6 +30,8 @@ class VersionFacts:
     pipeline_non_torch: int
     expert_workspace: bool
     kv_scheme_followed: bool
+    hopper_experts: bool
+    refines_blocks: bool
     graph_bytes: int
     known: bool
     """False when the version could not be read and the default's facts were taken."""
@@ -49,6 +53,15 @@ class VersionFacts:
             if row[0] <= tensor:
                 chosen = row
         return chosen[1] if switched else chosen[2]
+
+
+    def expert_padding(self, compute: tuple[int, int] | None, vendor: Vendor) -> ExpertPadding:
+        """What the kernels chosen for a device pad MXFP4 experts to (vLLM 0.32.0, fused_moe/oracle/mxfp4.py)."""
+        if vendor is Vendor.AMD:
+            return ExpertPadding(256, 256)
+        if self.hopper_experts and compute == (9, 0):
+            return ExpertPadding(256, 64, scales=False)
+        return ExpertPadding(256, 128)
 
 
 def version_key(version: str) -> tuple[int, int] | None:
