@@ -182,6 +182,8 @@ class ModelProfile:
     """Tables of rotary positions that the engine keeps on each rank."""
     kv_cache_dtype: str | None = None
     """What the checkpoint asks for, where it has scales for it."""
+    checkpoint_quantization: str | None = None
+    """The method that the checkpoint's own files state; differs from `quantization` where the engine is to quantise it."""
     layers: tuple[LayerShape, ...] = ()
     embedding: tuple[Matrix, ...] = ()
     """Needed on the first pipeline stage (and on the last when tied)."""
