@@ -55,7 +55,8 @@ def profile_of(case: Case) -> ModelProfile:
     return ModelProfile(
         id=case.spec["model"]["id"], architecture="Golden", num_layers=64, hidden_size=8192, num_attention_heads=64,
         num_kv_heads=8, head_dim=128, vocab_size=151936, max_context_length=131072, num_experts=case.experts,
-        dtype="bfloat16", quantization=case.checkpoint_quantization,
+        dtype="bfloat16", quantization=case.spec["model"].get("quantization") or case.checkpoint_quantization,
+        checkpoint_quantization=case.checkpoint_quantization,
     )
 
 

@@ -85,7 +85,7 @@ def _arguments(rendering: Rendering, location: ModelLocation) -> tuple[str, ...]
     if layout.expert:
         words.append("--enable-expert-parallel")
     words += _group_arguments(rendering)
-    words += quantization_arguments(spec.model.quantization, rendering.profile.quantization, rendering.options)
+    words += quantization_arguments(spec.model.quantization, rendering.profile, rendering.options)
     words += _memory_arguments(rendering, args)
     words.append(f"--shutdown-timeout={rendering.context.drain_seconds}")
     return (*words, *arguments(args, rendering.options))

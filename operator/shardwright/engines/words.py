@@ -7,11 +7,13 @@ one; any other is refused, because no engine can turn one quantised checkpoint i
 from shardwright.api.reasons import Reason
 from shardwright.catalog.engine_options import EngineOptions
 from shardwright.engines.context import UnrenderableError
+from shardwright.models.profile import ModelProfile
 
 
-def quantization_arguments(wanted: str | None, checkpoint: str | None, options: EngineOptions) -> list[str]:
-    """Command-line words; raises UnrenderableError(UnknownQuantization)."""
-    if not wanted or _plain(wanted) == _plain(checkpoint or "none"):
+def quantization_arguments(wanted: str | None, profile: ModelProfile, options: EngineOptions) -> list[str]:
+    """Write the command-line words; raises UnrenderableError(UnknownQuantization)."""
+    checkpoint = profile.checkpoint_quantization
+    if not wanted or (checkpoint and checkpoint == profile.quantization):
         return []
     online = options.quantization.get("from_any_checkpoint", {})
     same = options.quantization.get("as_checkpoint", [])
@@ -20,8 +22,6 @@ def quantization_arguments(wanted: str | None, checkpoint: str | None, options: 
         return [f"--quantization={online[word]}"]
     if word in same and not checkpoint:
         return [] if word == "none" else [f"--dtype={word.replace('bf16', 'bfloat16').replace('fp', 'float')}"]
-    if checkpoint and _plain(checkpoint).startswith(_plain(wanted)):
-        return []
     what = f"the checkpoint is {checkpoint}" if checkpoint else "the checkpoint is not quantised"
     can = ", ".join(sorted(online)) or "nothing"
     raise UnrenderableError(
@@ -29,7 +29,3 @@ def quantization_arguments(wanted: str | None, checkpoint: str | None, options: 
         f"spec.model.quantization {wanted!r} cannot be served: {what}, and {options.engine} {options.version} can "
         f"quantise a plain checkpoint to {can} while it loads",
     )
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("-", "").replace("_", "")
