@@ -12,17 +12,6 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """Default container images by engine and GPU vendor; empty = a deployment must name its own."""
-
-    by_engine_and_vendor: Mapping[tuple[str, str], str] = field(default_factory=dict)
-
-    def find(self, engine: str, vendor: str) -> str:
-        """The image for an engine on a vendor's GPUs, or an empty string."""
-        return self.by_engine_and_vendor.get((engine, vendor), "")
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its unit in the name."""
 
@@ -40,7 +29,7 @@ class Settings:
     longest_retry_seconds: float = 300
     request_timeout_seconds: float = 30
     better_layout_seconds: float = 600
-    bind_address: str = "0.0.0.0"  # noqa: S104
+    bind_address: str = "0.0.0.0"
     health_port: int = 8080
     metrics_port: int = 9090
     external_metrics_port: int = 6443
@@ -52,7 +41,13 @@ class Settings:
     """How long an engine pod tolerates a node that cannot be reached."""
     log_level: str = "INFO"
     log_format: str = "json"
-    images: Images = Images()
+    images: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Default image by (engine, GPU vendor); absent = the engine's public one."""
+    grace_seconds: int = 90
+    """terminationGracePeriodSeconds of engine pods whose spec says nothing."""
+    pre_stop_seconds: int = 5
+    cache_host_path: str = ""
+    """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
 
 
 PREFIX = "SHARDWRIGHT_"
@@ -71,13 +66,18 @@ _NUMBERS: Mapping[str, tuple[str, float, float]] = {
     "EXTERNAL_METRICS_PORT": ("external_metrics_port", 0, 65_535),
     "SCRAPE_SECONDS": ("scrape_seconds", 0.5, 300),
     "UNREACHABLE_SECONDS": ("unreachable_seconds", 0, 86_400),
+    "GRACE_SECONDS": ("grace_seconds", 0, 86_400),
+    "PRE_STOP_SECONDS": ("pre_stop_seconds", 0, 3600),
 }
 _TEXTS: Mapping[str, str] = {
     "OWN_NAMESPACE": "own_namespace",
     "BIND_ADDRESS": "bind_address",
+    "CACHE_HOST_PATH": "cache_host_path",
     "EXTERNAL_METRICS_SERVICE": "external_metrics_service",
 }
-_INTEGERS = frozenset({"workers", "health_port", "metrics_port", "external_metrics_port", "unreachable_seconds"})
+_INTEGERS = frozenset({
+    "workers", "health_port", "metrics_port", "external_metrics_port", "unreachable_seconds", "grace_seconds", "pre_stop_seconds",
+})  # fmt: skip
 _CHOICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "LOG_LEVEL": ("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")),
     "LOG_FORMAT": ("log_format", ("json", "text")),
@@ -125,11 +125,11 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
 
 
-def _images(environment: Mapping[str, str]) -> Images:
+def _images(environment: Mapping[str, str]) -> dict[tuple[str, str], str]:
     """`SHARDWRIGHT_IMAGE_<ENGINE>_<VENDOR>`, for example SHARDWRIGHT_IMAGE_VLLM_NVIDIA."""
     found = {}
     for engine in _ENGINES:
         for vendor in _VENDORS:
             if image := environment.get(f"{PREFIX}IMAGE_{engine.upper()}_{vendor.upper()}"):
                 found[(engine, vendor)] = image
-    return Images(found)
+    return found

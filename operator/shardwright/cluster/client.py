@@ -114,9 +114,13 @@ class ApiClient:
             raise
         return True
 
-    async def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json") -> JsonObject:
-        """Any request by its path, for kinds that are not in the table. Raises ApiError."""
-        return await self._request(method, path, None, body, content_type)
+    async def exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, JsonObject]:
+        """Any request by its path: the status and the answer, status 0 where there was none. A PATCH is a merge patch."""
+        try:
+            answer = await self._request(method, path, None, body, MERGE if method == "PATCH" else "application/json")
+        except ApiError as error:
+            return error.status, {"reason": error.reason, "message": error.message}
+        return 200, answer
 
     async def _send(
         self,

@@ -4,7 +4,7 @@ Watch events, answers to our own writes and full lists all go through `put` and 
 newer one, so that what we wrote is seen at once and a late event changes nothing. Every change says whom it concerns.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,8 @@ class Change:
 
     key: Key | None = None
     node: str | None = None
+    freed: bool = False
+    """GPUs of the node may have become free."""
     relisted: bool = False
     """The object was known already and came from a list: a watch was broken, and deletions may have been missed."""
 
@@ -52,9 +54,8 @@ class Store:
         self._objects: dict[str, dict[tuple[str, str], _Stored]] = {name: {} for name in kinds.BY_NAME}
         self._children: defaultdict[Key, dict[tuple[str, str], _Stored]] = defaultdict(dict)
         self._pods: defaultdict[Key, dict[str, _Stored]] = defaultdict(dict)
-        self._usage: defaultdict[str, dict[str, PodUsage]] = defaultdict(dict)
+        self._held: Counter[tuple[str, str]] = Counter()
         self._listing: dict[str, dict[str, int]] = {}
-        self._written_status: dict[str, bytes] = {}
 
     # Reading
 
@@ -90,10 +91,18 @@ class Store:
         """Every node, by name."""
         return {name: stored.value for (_, name), stored in self._objects[kinds.NODE.name].items()}
 
-    def usage(self) -> Iterator[PodUsage]:
-        """GPUs that pods hold on nodes."""
-        for by_pod in self._usage.values():
-            yield from by_pod.values()
+    def uid(self, key: Key) -> str | None:
+        """The UID of the InferenceDeployment of that name."""
+        stored = self._objects[kinds.DEPLOYMENT.name].get(key)
+        return stored.uid if stored else None
+
+    def held(self) -> Mapping[tuple[str, str], int]:
+        """GPUs that pods hold, by node and resource."""
+        return self._held
+
+    def usage(self, key: Key) -> list[PodUsage]:
+        """What the deployment's own pods hold."""
+        return [stored.usage for stored in self._pods.get(key, {}).values() if stored.usage]
 
     # Writing
 
@@ -147,10 +156,6 @@ class Store:
         """The list failed; nothing is evicted."""
         self._listing.pop(kind.name, None)
 
-    def wrote_status(self, document: Mapping[str, Any]) -> None:
-        """Remember a status that we wrote ourselves, so that seeing it again asks for nothing."""
-        self.put(kinds.DEPLOYMENT, document)
-
     # Inside
 
     def _reduce(self, kind: Kind, document: Mapping[str, Any], uid: str, version: int) -> _Stored:
@@ -168,7 +173,7 @@ class Store:
 
     def _link(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
         if stored.usage is not None:
-            self._usage[stored.usage.node][stored.uid] = stored.usage
+            self._count(stored.usage, 1)
         if stored.key is None or kind is kinds.DEPLOYMENT:
             return
         if kind is kinds.POD:
@@ -178,7 +183,7 @@ class Store:
 
     def _unlink(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
         if stored.usage is not None:
-            self._usage[stored.usage.node].pop(stored.uid, None)
+            self._count(stored.usage, -1)
         if stored.key is None or kind is kinds.DEPLOYMENT:
             return
         group: dict[Any, _Stored] = self._pods[stored.key] if kind is kinds.POD else self._children[stored.key]  # type: ignore[assignment]
@@ -191,19 +196,26 @@ class Store:
         self._unlink(kind, address, known)
         return self._change(kind, address, known, None, listed=False)
 
+    def _count(self, usage: PodUsage, sign: int) -> None:
+        for resource, count in usage.devices:
+            self._held[usage.node, resource] += sign * count
+            if not self._held[usage.node, resource]:
+                del self._held[usage.node, resource]
+
     @staticmethod
     def _change(kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None, *, listed: bool) -> Change:
         if kind is kinds.NODE:
-            return Change(node=address[1], relisted=listed)
+            return Change(node=address[1], freed=True, relisted=listed)
         current = new or old
         key = current.key if current else None
         if kind is kinds.POD:
             before, after = old.usage if old else None, new.usage if new else None
             moved = after or before
-            return Change(key, moved.node if moved and before != after else None, listed)
+            node = moved.node if moved and before != after else None
+            return Change(key, node, node is not None and before is not None, listed)
         if key is None and old is not None:
             key = old.key
-        return Change(key, None, listed)
+        return Change(key, relisted=listed)
 
 
 def owner_key(document: Mapping[str, Any]) -> Key | None:
@@ -241,14 +253,17 @@ def _small_child(kind: Kind, document: Mapping[str, Any]) -> JsonObject:
 
 
 _POD_METADATA = ("name", "namespace", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences")
-_POD_STATUS = ("phase", "reason", "message", "containerStatuses", "initContainerStatuses")
+_POD_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
+_POD_STATUS = ("phase", "reason", "message", "podIP", "containerStatuses", "initContainerStatuses")
 
 
 def _small_pod(document: Mapping[str, Any]) -> JsonObject:
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
     small = {name: status[name] for name in _POD_STATUS if name in status}
     small["conditions"] = [
-        {name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in status.get("conditions") or ()
+        {name: condition[name] for name in _POD_CONDITION if name in condition}
+        for condition in status.get("conditions") or ()
+        if condition.get("type") in {"Ready", "PodScheduled"}
     ]
     return {
         "metadata": {name: metadata[name] for name in _POD_METADATA if name in metadata},

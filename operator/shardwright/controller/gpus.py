@@ -1,0 +1,103 @@
+"""The cluster's GPUs as one deployment may count them: the store's nodes and pods, less what the ledger promised others."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from shardwright.cluster.store import Key, Store
+from shardwright.inventory import Inventory, NodeFacts, Pool, PoolNode, SkippedNode, build_inventory
+from shardwright.reconcile.ledger import Ledger, promised
+
+
+class Fleet:
+    """All nodes grouped into pools, built anew only when a node changed."""
+
+    def __init__(self, store: Store) -> None:
+        """Reads the store when it is asked."""
+        self._store = store
+        self._inventory: Inventory | None = None
+        self._nodes: dict[str, NodeFacts | SkippedNode] = {}
+
+    def node_changed(self) -> None:
+        """Forget what was built."""
+        self._inventory = None
+
+    def inventory(self) -> Inventory:
+        """All pools with every GPU free."""
+        if self._inventory is None:
+            self._nodes = self._store.nodes()
+            facts = [node for node in self._nodes.values() if isinstance(node, NodeFacts)]
+            skipped = [node for node in self._nodes.values() if isinstance(node, SkippedNode)]
+            self._inventory = build_inventory(facts, skipped)
+        return self._inventory
+
+    def node(self, name: str) -> NodeFacts | SkippedNode | None:
+        """What is known of one node."""
+        self.inventory()
+        return self._nodes.get(name)
+
+
+class DeploymentGpus:
+    """The view of one deployment. Valid until something is awaited."""
+
+    def __init__(self, fleet: Fleet, store: Store, ledger: Ledger, key: Key, uid: str) -> None:
+        """All are read when asked."""
+        self._fleet = fleet
+        self._store = store
+        self._ledger = ledger
+        self._key = key
+        self._uid = uid
+
+    @property
+    def fleet(self) -> Inventory:
+        """All pools as they were if every GPU were free."""
+        return self._fleet.inventory()
+
+    def inventory(self, *, free_replicas: frozenset[int] | None) -> Inventory:
+        """All pools less what others hold or were promised, and less the own replicas that are not named (None = all are)."""
+        held = Counter(self._store.held())
+        for usage in self._store.usage(self._key):
+            if free_replicas is None or usage.replica in free_replicas:
+                held.subtract({(usage.node, resource): count for resource, count in usage.devices})
+        promises = Counter(self._ledger.promised(besides=self._uid))
+        if free_replicas is not None:
+            kept = [one for one in self._ledger.reservations(self._uid) if one.replica not in free_replicas]
+            promises.update(promised(kept, bound_nodes(self._store, self._key)))
+        base = self._fleet.inventory()
+        touched = {node for node, _ in held} | set(promises)
+        return replace(base, pools=tuple(_less(pool, held, promises, touched) for pool in base.pools))
+
+    def node_exists(self, name: str) -> bool:
+        """Whether the node is there at all."""
+        return self._fleet.node(name) is not None
+
+    def node_usable(self, name: str) -> bool:
+        """Whether pods may be put on the node."""
+        return isinstance(self._fleet.node(name), NodeFacts)
+
+    def promise_holds(self, node: str, gpus: int) -> bool:
+        """Whether so many GPUs are left on the node after all pods and the promises of older deployments."""
+        facts = self._fleet.node(node)
+        if not isinstance(facts, NodeFacts):
+            return False
+        held = self._store.held().get((node, facts.traits.gpu_resource), 0)
+        return facts.node.gpus - held - self._ledger.promised_to_older(self._uid, node) >= gpus
+
+
+def bound_nodes(store: Store, key: Key) -> Mapping[int, Iterable[str]]:
+    """By replica, the nodes that the deployment's pods are bound to, without those on their way out."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for usage in store.usage(key):
+        if not usage.terminating:
+            found[usage.replica].append(usage.node)
+    return found
+
+
+def _less(pool: Pool, held: Mapping[tuple[str, str], int], promises: Mapping[str, int], touched: set[str]) -> Pool:
+    def left(node: PoolNode) -> PoolNode:
+        if node.name not in touched:
+            return node
+        taken = held.get((node.name, pool.gpu_resource), 0) + promises.get(node.name, 0)
+        return replace(node, free_gpus=max(0, node.gpus - taken)) if taken > 0 else node
+
+    return replace(pool, nodes=tuple(left(node) for node in pool.nodes))

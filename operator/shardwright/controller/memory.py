@@ -1,0 +1,21 @@
+"""What is worth remembering between two reconciles of one deployment; losing it costs a few requests and nothing else."""
+
+from dataclasses import dataclass, field
+
+from shardwright.reconcile.types import ChildName, ModelFacts
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one deployment."""
+
+    uid: str
+    created: str
+    stubborn: dict[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Hash of the wish and what still differed after it was applied."""
+    refused: dict[ChildName, tuple[str, str]] = field(default_factory=dict)
+    """Hash of the wish and why the API server refused it."""
+    facts: ModelFacts | None = None
+    facts_of: str = ""
+    """Name of the ConfigMap that `facts` were read from."""
+    waiting: bool = False

@@ -1,0 +1,89 @@
+"""Is this spec one we act on? Parsing, what is not supported, what the engine cannot take, and the model's facts, all at once.
+
+A refused spec names every field that is wrong. Nothing here plans.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shardwright.api.parse import check_name, parse_spec
+from shardwright.api.problems import FieldProblem
+from shardwright.api.reasons import Reason
+from shardwright.api.spec import InferenceDeploymentSpec
+from shardwright.api.support import not_supported
+from shardwright.engines.support import unsupported
+from shardwright.models.bundled import bundled_profile
+from shardwright.models.errors import UnreadableModel
+from shardwright.models.parse import parse_config
+from shardwright.models.profile import ModelProfile
+from shardwright.plan.request import plan_request
+from shardwright.plan.types import PlanRequest
+from shardwright.reconcile.types import ModelFacts
+
+CONFIG = "config.json"
+FACTS_FIELD = "spec.model.facts.configMapRef"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A spec that is acted on, with all that planning and rendering need of it."""
+
+    raw: Mapping[str, Any]
+    """Without `replicas`."""
+    files: Mapping[str, str] | None
+    spec: InferenceDeploymentSpec
+    profile: ModelProfile
+    request: PlanRequest
+
+
+Verdict = Accepted | tuple[FieldProblem, ...]
+
+
+def accept(name: str, raw: object, facts: ModelFacts) -> Verdict:
+    """The accepted spec, or every problem that was found. Never raises on a user's input."""
+    parsed = parse_spec(raw)
+    problems = list(check_name(name))
+    if isinstance(parsed, tuple):
+        return (*problems, *parsed)
+    problems += [*not_supported(parsed), *unsupported(parsed)]
+    if problems:
+        return tuple(problems)
+    assert isinstance(raw, Mapping)
+    return resolve({key: value for key, value in raw.items() if key != "replicas"}, parsed, facts)
+
+
+def resolve(raw: Mapping[str, Any], spec: InferenceDeploymentSpec, facts: ModelFacts) -> Verdict:
+    """The model's profile and the plan's request for a spec that is fine by itself."""
+    profile = _profile(spec, facts)
+    if isinstance(profile, FieldProblem):
+        return (profile,)
+    request = plan_request(spec, profile)
+    if isinstance(request, Sequence):
+        return tuple(request)
+    return Accepted(raw, facts.files, spec, profile, request)
+
+
+def _profile(spec: InferenceDeploymentSpec, facts: ModelFacts) -> ModelProfile | FieldProblem:
+    if spec.model.facts is None:
+        return _from_catalogue(spec)
+    if facts.files is None:
+        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, facts.problem or "cannot be read: make the ConfigMap")
+    try:
+        config = json.loads(facts.files[CONFIG])
+        return parse_config(config, model_id=spec.model.id, quantization=spec.model.quantization)
+    except KeyError:
+        message = f"the ConfigMap {spec.model.facts.config_map_ref.name} has no key {CONFIG}: put the model's {CONFIG} there"
+        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, message)
+    except ValueError as error:
+        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, f"{CONFIG} is not JSON ({error}): copy the model's file as it is")
+    except UnreadableModel as error:
+        return FieldProblem(FACTS_FIELD, error.reason, error.message)
+
+
+def _from_catalogue(spec: InferenceDeploymentSpec) -> ModelProfile | FieldProblem:
+    try:
+        return bundled_profile(spec.model.id, spec.model.quantization)
+    except UnreadableModel as error:
+        return FieldProblem("spec.model.id", error.reason, error.message)

@@ -1,0 +1,137 @@
+"""Where each wanted replica goes: it stays where it is while it can, and moves to an equal node when it cannot.
+
+The layout is given; moving to an equal node is repair, not a new plan. Knows no manifests and no status texts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shardwright.inventory import Inventory
+from shardwright.plan.room import assign
+from shardwright.plan.site import site_of
+from shardwright.plan.types import Placement, Plan, PlanRequest
+from shardwright.plan.validity import pool_of
+from shardwright.reconcile.live import LiveReplica
+from shardwright.reconcile.types import Gpus
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A replica with its nodes. `moved` = it had other nodes before, so that its group must be made anew."""
+
+    replica: int
+    placement_index: int
+    nodes: tuple[str, ...]
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """Every replica that has GPUs, and those that wait for them."""
+
+    seats: tuple[Seat, ...]
+    waiting: tuple[int, ...] = ()
+    lost_nodes: tuple[str, ...] = ()
+    """Nodes that replicas ran on and that are gone."""
+
+
+def keep_seats(
+    ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, request: PlanRequest, gpus: Gpus
+) -> Seating:
+    """Seats under a plan that stays: standing replicas keep theirs, new ones and those whose nodes are gone are placed."""
+    seats: list[Seat] = []
+    homeless: list[int] = []
+    lost: set[str] = set()
+    for id_ in ids:
+        replica = live.get(id_)
+        nodes = seat_nodes(replica) if replica else ()
+        index = _placement_of(nodes, plan, gpus)
+        lost |= {node for node in nodes if not gpus.node_exists(node)}
+        if replica and nodes and index is not None and _still_good(replica, nodes, plan.placements[index], gpus):
+            seats.append(Seat(id_, index, nodes))
+        else:
+            homeless.append(id_)
+    if homeless:
+        affordable = _affordable(plan, request, len(seats))
+        placed = place(homeless[:affordable], plan, request, gpus.inventory(free_replicas=frozenset(homeless)))
+        had = {id_ for id_ in homeless if id_ in live and live[id_].set is not None}
+        seats += [Seat(seat.replica, seat.placement_index, seat.nodes, moved=seat.replica in had) for seat in placed]
+    seated = {seat.replica for seat in seats}
+    return Seating(
+        tuple(sorted(seats, key=lambda seat: seat.replica)),
+        tuple(id_ for id_ in ids if id_ not in seated),
+        tuple(sorted(lost)),
+    )
+
+
+def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan) -> Seating:
+    """Seats under a new plan: each replica takes the planned nodes that overlap most with those it has."""
+    offered = [(index, nodes) for index, p in enumerate(plan.placements) for nodes in p.replica_nodes]
+    seats: list[Seat] = []
+    for id_ in ids:
+        if not offered:
+            break
+        mine = Counter(seat_nodes(live[id_])) if id_ in live else Counter[str]()
+        best = max(range(len(offered)), key=lambda at: ((mine & Counter(offered[at][1])).total(), -at))
+        index, nodes = offered.pop(best)
+        seats.append(Seat(id_, index, nodes))
+    seated = {seat.replica for seat in seats}
+    return Seating(tuple(seats), tuple(id_ for id_ in ids if id_ not in seated))
+
+
+def place(ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inventory) -> list[Seat]:
+    """Nodes for replicas that have none, on the plan's placements in their order."""
+    waiting = list(ids)
+    seats: list[Seat] = []
+    for index, placement in enumerate(plan.placements):
+        pool = pool_of(placement, inventory)
+        if pool is None or not waiting:
+            continue
+        for nodes in assign(site_of(pool, request).nodes, placement.layout, len(waiting)):
+            seats.append(Seat(waiting.pop(0), index, nodes))
+    return seats
+
+
+def _affordable(plan: Plan, request: PlanRequest, seated: int) -> int:
+    """Replicas that the user's budget of GPUs still pays for."""
+    if request.max_gpus is None or not plan.placements:
+        return 1 << 30
+    return max(0, request.max_gpus // max(p.layout.gpus_per_replica for p in plan.placements) - seated)
+
+
+def seat_nodes(replica: LiveReplica) -> tuple[str, ...]:
+    """Where a replica is: where its pods are bound once all are, else where it was told to go."""
+    told = replica.told_nodes
+    bound = replica.bound_nodes
+    if bound and (len(bound) == len(told) or not told):
+        return bound
+    return told
+
+
+def _placement_of(nodes: Sequence[str], plan: Plan, gpus: Gpus) -> int | None:
+    """Which placement a replica with these nodes belongs to."""
+    if not nodes:
+        return None
+    for index, placement in enumerate(plan.placements):
+        pool = pool_of(placement, gpus.fleet)
+        if pool and placement.layout.nodes_per_replica == len(nodes) and nodes[0] in {node.name for node in pool.nodes}:
+            return index
+    same_size = [i for i, p in enumerate(plan.placements) if p.layout.nodes_per_replica == len(nodes)]
+    return same_size[0] if len(same_size) == 1 else None
+
+
+def _still_good(replica: LiveReplica, nodes: Sequence[str], placement: Placement, gpus: Gpus) -> bool:
+    """Whether the replica may stay: bound pods' nodes are still there, open ones still have room for it."""
+    bound = Counter(replica.bound_nodes)
+    for node, count in Counter(nodes).items():
+        if not gpus.node_exists(node):
+            return False
+        open_pods = count - bound[node]
+        if open_pods > 0 and len(replica.bound_nodes) < len(nodes):
+            if not gpus.node_usable(node) or not gpus.promise_holds(node, open_pods * placement.layout.gpus_per_pod):
+                return False
+    return True
+
+
+__all__ = ["Seat", "Seating", "keep_seats", "new_seats", "place", "seat_nodes"]

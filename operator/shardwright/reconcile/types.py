@@ -1,0 +1,114 @@
+"""What a reconcile sees and what it decides, as frozen values."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shardwright.inventory import Inventory
+
+JsonObject = Mapping[str, Any]
+ChildName = tuple[str, str]
+"""Kind and name of an object in the deployment's namespace."""
+
+
+class Gpus(Protocol):
+    """The cluster's GPUs as one deployment may count them; a snapshot while a decision is made."""
+
+    def inventory(self, *, free_replicas: frozenset[int] | None) -> Inventory:
+        """All pools; taken is what others hold or were promised, and what the deployment's own replicas do that are not named.
+
+        None = all of the deployment's own GPUs count as free.
+        """
+
+    def node_exists(self, name: str) -> bool:
+        """Whether the node is there at all, fit for planning or not."""
+
+    def node_usable(self, name: str) -> bool:
+        """Whether pods may be put on the node."""
+
+    @property
+    def fleet(self) -> Inventory:
+        """All pools as they were if every GPU were free."""
+
+    def promise_holds(self, node: str, gpus: int) -> bool:
+        """Whether the deployment's promise of so many GPUs, not yet bound, still has room after pods and older promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of the model from outside the spec: the texts of the ConfigMap it names, or why there are none."""
+
+    files: Mapping[str, str] | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything one decision depends on, besides the GPUs."""
+
+    deployment: JsonObject
+    children: Mapping[ChildName, JsonObject]
+    pods: tuple[JsonObject, ...]
+    facts: ModelFacts = ModelFacts()
+    takes_name: Callable[[str, str], bool] = field(default=lambda _kind, _name: False)
+    """Whether an object that is not ours has that kind and name in the deployment's namespace."""
+    stubborn: Mapping[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
+    refused: Mapping[ChildName, tuple[str, str]] = field(default_factory=dict)
+    """What the API server refused for good: hash of the wish, and its message; not tried again while the wish stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """GPUs of one replica: on each node in `nodes`, once per mention, `gpus_per_pod` of a resource."""
+
+    replica: int
+    gpus_per_pod: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing to tell the user about, when it happens."""
+
+    kind: str
+    """Normal or Warning."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One object to apply. `force` only where the live object is ours already."""
+
+    document: Mapping[str, Any]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One object to delete, as it was seen; pods may be cut short."""
+
+    kind: str
+    document: JsonObject
+    why: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to write, in this order: `keep` first, then the status, then `apply`, then `delete`."""
+
+    keep: tuple[Write, ...] = ()
+    """The accepted spec and plan, which must outlive us before anything is made from them."""
+    status: JsonObject | None = None
+    """The whole status, or None where it stands already."""
+    derived_replicas: int | None = None
+    apply: tuple[Write, ...] = ()
+    delete: tuple[Deletion, ...] = ()
+    events: tuple[Event, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    """All GPUs this deployment wants to hold."""
+    waiting: bool = False
+    """Whether a change of the GPUs could help it: it is woken by every such change."""
+    requeue_after_seconds: float | None = None
