@@ -23,7 +23,7 @@ from shardwright.controller.controller import Controller
 from shardwright.controller.queue_depths import StoredDepths
 from shardwright.metrics.own import CONTENT_TYPE, OperatorMetrics
 from shardwright.metrics.scrape import QueueDepths
-from shardwright.metrics.serve import ExternalMetricsServer
+from shardwright.metrics.serve import Endpoint, ExternalMetricsServer
 from shardwright.queue import work
 from shardwright.settings import Settings, SettingsError, from_environment
 
@@ -142,11 +142,13 @@ class _Operator:
         settings = self._settings
         async with aiohttp.ClientSession() as session:
             depths = StoredDepths(controller.store, QueueDepths(session, fresh_seconds=settings.scrape_seconds))
-            server = ExternalMetricsServer(
-                client.exchange, depths, namespace=settings.own_namespace, service=settings.external_metrics_service,
-                address=settings.bind_address, port=settings.external_metrics_port,
-            )  # fmt: skip
-            await server.run()
+            endpoint = Endpoint(
+                namespace=settings.own_namespace,
+                service=settings.external_metrics_service,
+                address=settings.bind_address,
+                port=settings.external_metrics_port,
+            )
+            await ExternalMetricsServer(client.exchange, depths, endpoint).run()
 
     async def _wind_up(
         self, controller: Controller, tasks: list[asyncio.Task[None]], workers: list[asyncio.Task[None]]
