@@ -6,10 +6,10 @@ Knows spellings only, never a product.
 import re
 from dataclasses import dataclass
 
-NOISE = frozenset(
-    ("nvidia", "amd", "intel", "tesla", "geforce", "instinct", "radeon", "gpu", "gpus", "accelerator", "generation")
-    + ("edition", "series", "graphics", "blackwell", "hgx", "dgx", "mega", "card", "tensor", "core", "data", "center")
-)
+NOISE = frozenset({
+    "nvidia", "amd", "intel", "tesla", "geforce", "instinct", "radeon", "gpu", "gpus", "accelerator", "generation",
+    "edition", "series", "graphics", "blackwell", "hgx", "dgx", "mega", "card", "tensor", "core", "data", "center",
+})  # fmt: skip
 FORMS = {
     "sxm": "sxm", "sxm2": "sxm", "sxm3": "sxm3", "sxm4": "sxm", "sxm5": "sxm", "sxm6": "sxm",
     "hbm3": "sxm", "hbm3e": "sxm",

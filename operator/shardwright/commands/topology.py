@@ -19,7 +19,9 @@ class Output(StrEnum):
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="Output of nvidia-smi topo -m, rocm-smi --showtopo or amd-smi topology; - = stdin.")],
+    file: Annotated[
+        Path, typer.Argument(help="Output of nvidia-smi topo -m, rocm-smi --showtopo or amd-smi topology; - = stdin.")
+    ],
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print.")] = Output.TABLE,
 ) -> None:
     """Read islands and links from nvidia-smi, rocm-smi or amd-smi output."""
@@ -38,7 +40,9 @@ def command(
 
 
 def _as_json(found: Topology) -> str:
-    return json.dumps({"gpus": found.gpus, "link": found.link.value, "islands": found.islands, "warnings": found.warnings})
+    return json.dumps(
+        {"gpus": found.gpus, "link": found.link.value, "islands": found.islands, "warnings": found.warnings}
+    )
 
 
 def _as_table(found: Topology) -> str:

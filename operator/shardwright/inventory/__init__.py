@@ -1,4 +1,4 @@
-"""Nodes and pods become pools with free GPUs; odd nodes are listed with a reason. Labels are parsed here and nowhere else."""
+"""Nodes and pods become pools with free GPUs; odd nodes get a reason. Labels are parsed here and nowhere else."""
 
 from shardwright.inventory.nodes import read_node
 from shardwright.inventory.pods import read_usage

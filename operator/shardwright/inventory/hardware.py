@@ -1,7 +1,7 @@
 """What a Node object says of its GPUs, field by field, before anyone judges it.
 
-Labels lie in known ways (units, stale counts, MIG strategy without MIG); each is read here once. Knows no product and no
-plan: a missing field is None.
+Labels lie in known ways (units, stale counts, MIG strategy without MIG); each is read here once. Knows no product and
+no plan: a missing field is None.
 """
 
 import re
@@ -199,6 +199,6 @@ def _intel(labels: Mapping[str, str], devices: tuple[tuple[str, int], ...]) -> H
     product = labels.get("gpu.intel.com/product") or labels.get("habana.ai/product") or clouds.intel_product(labels)
     return Hardware(
         vendor=Vendor.INTEL, product_text=product, product_from="gpu.intel.com/product" if product else "",
-        memory_mib=_memory_mib(labels.get("gpu.intel.com/memory")), label_count=number(labels.get("gpu.intel.com/gpu.count")),
-        allocatable=devices,
+        memory_mib=_memory_mib(labels.get("gpu.intel.com/memory")),
+        label_count=number(labels.get("gpu.intel.com/gpu.count")), allocatable=devices,
     )  # fmt: skip

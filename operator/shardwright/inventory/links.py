@@ -110,7 +110,7 @@ def node_network(said: Links, allocatable: Mapping[str, object], gpus: int) -> N
 
 
 def _has_rdma(allocatable: Mapping[str, object]) -> bool:
-    return any(isinstance(name, str) and name.startswith(RDMA_PREFIXES) and whole(n) for name, n in allocatable.items())
+    return any(name.startswith(RDMA_PREFIXES) and whole(count) for name, count in allocatable.items())
 
 
 def _gigabits(bandwidth: int) -> str:

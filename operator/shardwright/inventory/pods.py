@@ -10,7 +10,7 @@ from shardwright.inventory.types import PodUsage
 
 
 def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
-    """GPUs that a pod holds on its node; None for one that is not bound, has finished or asked for none. Never raises."""
+    """GPUs that a pod holds; None for one that is not bound, has finished or asked for none. Never raises."""
     node = text(at(pod, "spec", "nodeName"))
     if not node or text(at(pod, "status", "phase")) in ("Succeeded", "Failed"):
         return None
@@ -34,7 +34,7 @@ def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
-    """Sum the containers; an init container that needs more for a while raises that, sidecars are added to what follows."""
+    """Sum the containers; an init container that needs more raises that, and sidecars are added to what follows."""
     total: dict[str, int] = {}
     for container in sequence(spec.get("containers")):
         _add(total, _of_container(container))

@@ -5,12 +5,19 @@ Pure in its arguments: the order of nodes, pods and promises never changes the a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from shardwright.inventory.types import (
-    Inventory, NodeFacts, PodUsage, Pool, PoolNode, PoolTraits, Promise, SkippedNode,
-)  # fmt: skip
+    Inventory,
+    NodeFacts,
+    PodUsage,
+    Pool,
+    PoolNode,
+    PoolTraits,
+    Promise,
+    SkippedNode,
+)
 
 _MOST_NOTES = 16
 Labels = tuple[tuple[str, str], ...]
@@ -22,14 +29,14 @@ def build_inventory(
     usage: Iterable[PodUsage] = (),
     promises: Iterable[Promise] = (),
 ) -> Inventory:
-    """Group nodes into pools and count what is free: allocatable - pods' requests - promises not yet bound, never negative."""
+    """Group nodes into pools. Free GPUs = allocatable - pods' requests - promises not yet bound, never negative."""
     pods = sorted(usage, key=lambda pod: (pod.name, pod.node))
-    taken, promised = _taken(pods), _outstanding(pods, promises)
+    held = _Held(_taken(pods), _outstanding(pods, promises))
     groups = _groups(facts)
     names = _names(list(groups))
     identities = {traits: Counter(member.identity for member in members) for traits, members in groups.items()}
     pools = [
-        _pool(names[traits], traits, members, _selector(traits, identities), taken, promised)
+        replace(_pool(names[traits], traits, members, held), selector=_selector(traits, identities))
         for traits, members in groups.items()
     ]
     return Inventory(
@@ -39,7 +46,7 @@ def build_inventory(
 
 
 def _groups(facts: Iterable[NodeFacts]) -> dict[PoolTraits, list[NodeFacts]]:
-    """Alike nodes together. Grouped by identity of the shared traits first: hashing them for 10,000 nodes would be slow."""
+    """Put alike nodes together; by identity of the shared traits first, as hashing 10,000 of them would be slow."""
     shared: dict[int, list[NodeFacts]] = defaultdict(list)
     for fact in facts:
         shared[id(fact.traits)].append(fact)
@@ -61,8 +68,8 @@ def _taken(pods: Iterable[PodUsage]) -> Counter[tuple[str, str]]:
 def _outstanding(pods: Sequence[PodUsage], promises: Iterable[Promise]) -> Counter[str]:
     """Node -> promised GPUs that no pod holds yet.
 
-    A bound pod of the same deployment and replica replaces its promise: on the same node first, else (the scheduler chose
-    another equal node) any one of that replica. A terminating pod covers the promise on its own node only.
+    A bound pod of the same deployment and replica replaces its promise: on the same node first, else (the scheduler
+    chose another equal node) any one of that replica. A terminating pod covers the promise on its own node only.
     """
     by_replica: dict[tuple[str, int], list[Promise]] = defaultdict(list)
     names: dict[str, str] = {}
@@ -88,27 +95,39 @@ def _outstanding(pods: Sequence[PodUsage], promises: Iterable[Promise]) -> Count
     return left
 
 
-def _pool(
-    name: str, traits: PoolTraits, members: Sequence[NodeFacts], selector: Labels,
-    taken: Mapping[tuple[str, str], int], promised: Mapping[str, int],
-) -> Pool:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """GPUs that are not free."""
+
+    taken: Mapping[tuple[str, str], int]
+    promised: Mapping[str, int]
+
+    def less(self, node: PoolNode, resource: str) -> PoolNode:
+        """The node with what is left."""
+        held = self.taken.get((node.name, resource), 0) + self.promised.get(node.name, 0)
+        return replace(node, free_gpus=max(0, node.gpus - held)) if held else node
+
+
+def _pool(name: str, traits: PoolTraits, members: Sequence[NodeFacts], held: _Held) -> Pool:
     """One pool with its nodes and what is free on them."""
-    resource = traits.gpu_resource
-    nodes = []
-    for member in sorted(members, key=lambda fact: fact.node.name):
-        held = taken.get((member.node.name, resource), 0) + promised.get(member.node.name, 0)
-        nodes.append(_less(member.node, held) if held else member.node)
+    nodes = [held.less(member.node, traits.gpu_resource) for member in members]
     return Pool(
-        name=name, product=traits.product, gpu_resource=resource, gpus_per_node=traits.gpus_per_node,
-        memory_bytes=traits.memory_bytes, link=traits.link, link_bandwidth=traits.link_bandwidth, islands=traits.islands,
-        cross_island_bandwidth=traits.cross_island_bandwidth, network=traits.network,
-        network_bandwidth=traits.network_bandwidth, nodes=tuple(nodes), selector=selector, assumptions=_notes(members),
-        outer_islands=traits.outer_islands, multi_gpu=traits.multi_gpu,
-    )  # fmt: skip
-
-
-def _less(node: PoolNode, held: int) -> PoolNode:
-    return replace(node, free_gpus=max(0, node.gpus - held))
+        name=name,
+        product=traits.product,
+        gpu_resource=traits.gpu_resource,
+        gpus_per_node=traits.gpus_per_node,
+        memory_bytes=traits.memory_bytes,
+        link=traits.link,
+        link_bandwidth=traits.link_bandwidth,
+        islands=traits.islands,
+        cross_island_bandwidth=traits.cross_island_bandwidth,
+        network=traits.network,
+        network_bandwidth=traits.network_bandwidth,
+        nodes=tuple(sorted(nodes, key=lambda node: node.name)),
+        assumptions=_notes(members),
+        outer_islands=traits.outer_islands,
+        multi_gpu=traits.multi_gpu,
+    )
 
 
 def _notes(members: Sequence[NodeFacts]) -> tuple[str, ...]:
@@ -146,7 +165,7 @@ def _selector(traits: PoolTraits, identities: Mapping[PoolTraits, Mapping[Labels
 
 
 def _names(pools: Sequence[PoolTraits]) -> dict[PoolTraits, str]:
-    """`h100-sxm-8`; pools that would share a name get what tells them apart appended, a number where nothing short does."""
+    """`h100-sxm-8`; where two would share a name, what tells them apart is appended, a number where nothing short does."""
     base: dict[str, list[PoolTraits]] = defaultdict(list)
     for traits in pools:
         base[f"{_slug(traits.product.name)}-{traits.gpus_per_node}"].append(traits)

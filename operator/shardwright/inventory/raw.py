@@ -10,10 +10,11 @@ from typing import Any
 
 _QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)$")
 _SUFFIXES = {
-    "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "k": 10**3, "M": 10**6, "G": 10**9,
-    "T": 10**12, "P": 10**15, "E": 10**18, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50,
-    "Ei": 1 << 60,
-}  # fmt: skip
+    "": Fraction(1),
+    **{suffix: Fraction(1, 1000**power) for power, suffix in enumerate("mun", start=1)},
+    **{suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", start=1)},
+}
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -36,7 +37,7 @@ def texts(value: object) -> dict[str, str]:
     return {key: item for key, item in mapping(value).items() if isinstance(key, str) and isinstance(item, str)}
 
 
-def at(value: object, *path: str) -> Any:
+def at(value: object, *path: str) -> Any:  # noqa: ANN401
     """What stands at a path of keys; None where any step is missing."""
     for key in path:
         value = mapping(value).get(key)
@@ -52,7 +53,7 @@ def quantity(value: object) -> Fraction | None:
     found = _QUANTITY.match(str(value).strip()[:64]) if isinstance(value, str | float) else None
     if found is None:
         return None
-    factor = _power_of_ten(int(found[2])) if found[2] else Fraction(_SUFFIXES.get(found[3] or "", 1))
+    factor = _power_of_ten(int(found[2])) if found[2] else _SUFFIXES.get(found[3] or "", Fraction(1))
     return Fraction(found[1]) * factor
 
 
@@ -62,7 +63,7 @@ def _power_of_ten(exponent: int) -> Fraction:
 
 
 def whole(value: object) -> int:
-    """Read a count of devices: whole and not negative, else 0. (The API allows only whole extended resources.)"""
+    """Read a count of devices; 0 where it is not whole or negative, which the API does not allow for devices."""
     amount = quantity(value)
     return int(amount) if amount is not None and amount.denominator == 1 and 0 <= amount <= 1 << 40 else 0
 

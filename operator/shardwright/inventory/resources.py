@@ -19,6 +19,11 @@ RDMA_PREFIXES = ("rdma/", "nvidia.com/hostdev", "networking.gke.io.networks/rdma
 """Names of RDMA devices are chosen by each site; these are the usual ones."""
 
 
+def is_network_resource(name: str) -> bool:
+    """Whether this resource tells something of the network between nodes."""
+    return name == EFA or name.startswith(RDMA_PREFIXES)
+
+
 def is_gpu_resource(name: str) -> bool:
     """Whether holding this resource takes GPUs from others."""
     return name in WHOLE or name.startswith(MIG_PREFIX) or name.removesuffix(SHARED_SUFFIX) in WHOLE

@@ -118,7 +118,7 @@ class SkippedNode:
 
 @dataclass(frozen=True, slots=True)
 class PodUsage:
-    """The GPUs that one bound, unfinished pod holds. (Terminating pods hold theirs until they are gone.)"""
+    """The GPUs that one bound, unfinished pod holds; a terminating pod holds them until it is gone."""
 
     name: str
     """`namespace/name`."""

@@ -21,9 +21,10 @@ _TITLES = (
 _NAME = r"(?:GPU\d+|[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.\d)"
 _HEADER = re.compile(rf"^\s*{_NAME}(?:\s+{_NAME})*\s*$")
 _ROW = re.compile(rf"^\s*({_NAME})\s+(\S.*)$")
-_NUMA = re.compile(r"GPU\[(\d+)\]\s*:\s*(?:\(Topology\)\s*)?Numa Node:\s*(-?\d+)", re.IGNORECASE)
+_NUMA = re.compile(r"GPU\[(\d+)\]\s*:\s*(?:\(Topology\)\s*)?Numa Node:\s*(-?\w+)", re.IGNORECASE)
 _DIRECT_WEIGHT = 15
 """Weight of one xGMI hop; PCIe starts at 20."""
+_NO_ACCESS = ("DISABLED", "FALSE")
 _SAME_SOCKET_HOPS = 2
 _MOST_GPUS = 1024
 Table = dict[tuple[int, int], str]
@@ -32,7 +33,8 @@ Table = dict[tuple[int, int], str]
 def is_amd(lines: Sequence[Line]) -> bool:
     """Whether this looks like output of AMD's tools."""
     return any(
-        _NUMA.search(line.text) or re.search(r"(?:LINK TYPE|WEIGHT|HOPS|ACCESS) TABLE:|between two GPUs|ROCm", line.text)
+        _NUMA.search(line.text)
+        or re.search(r"(?:LINK TYPE|WEIGHT|HOPS|ACCESS) TABLE:|between two GPUs|ROCm", line.text)
         for line in lines
     )
 
@@ -50,7 +52,7 @@ def read_tables(lines: Sequence[Line]) -> Reading:
 
 
 def read_json(text: str) -> Reading | None:
-    """Read `amd-smi topology --json` (both forms) or `rocm-smi --showtopo --json`; None where there is no JSON at all."""
+    """Read `amd-smi topology --json` (both forms) or `rocm-smi --showtopo --json`; None where there is no JSON."""
     start = re.search(r"^\s*[\[{]\s*(?:$|[\[{\"])", text, re.MULTILINE)
     if start is None:
         return None
@@ -58,7 +60,9 @@ def read_json(text: str) -> Reading | None:
         document, _ = json.JSONDecoder().raw_decode(text[start.start() :].lstrip())
     except ValueError as error:
         line = text[: start.start()].count("\n") + getattr(error, "lineno", 1)
-        raise UnreadableTopologyError("this is no valid JSON (cut or edited?)", line, text.split("\n")[line - 1]) from None
+        raise UnreadableTopologyError(
+            "this is no valid JSON (cut or edited?)", line, text.split("\n")[line - 1]
+        ) from None
     except RecursionError:
         raise UnreadableTopologyError("this JSON is nested too deeply") from None
     tables: dict[str, Table] = {kind: {} for kind in ("type", "weight", "hops", "access")}
@@ -91,7 +95,7 @@ def _of_gpu(index: int, gpu: Mapping[str, Any]) -> Iterator[tuple[str, int, int,
             yield from ((kind, index, link["gpu"], link[key]) for kind, key in keys.items() if key in link)
     old = {"type": "link_type", "weight": "weight", "hops": "hops", "access": "link_accessibility"}
     for kind, key in old.items():
-        for name, value in (gpu[key].items() if isinstance(gpu.get(key), Mapping) else ()):
+        for name, value in gpu[key].items() if isinstance(gpu.get(key), Mapping) else ():
             if found := re.fullmatch(r"gpu_(\d{1,4})", str(name)):
                 yield kind, index, int(found[1]), value
 
@@ -99,8 +103,10 @@ def _of_gpu(index: int, gpu: Mapping[str, Any]) -> Iterator[tuple[str, int, int,
 def _of_system(document: Mapping[str, Any], numa: dict[int, str]) -> Iterator[tuple[str, int, int, Any]]:
     """Read rocm-smi's form: sentences as keys of `system`, and one entry for each card."""
     system = document.get("system")
-    for key, value in (system.items() if isinstance(system, Mapping) else ()):
-        found = re.search(r"(Weight|Hops|Link type) between DRM devices (\d{1,4}) and (\d{1,4})", str(key), re.IGNORECASE)
+    for key, value in system.items() if isinstance(system, Mapping) else ():
+        found = re.search(
+            r"(Weight|Hops|Link type) between DRM devices (\d{1,4}) and (\d{1,4})", str(key), re.IGNORECASE
+        )
         if found:
             kind = {"weight": "weight", "hops": "hops", "link type": "type"}[found[1].lower()]
             yield kind, int(found[2]), int(found[3]), value
@@ -113,7 +119,7 @@ def _of_system(document: Mapping[str, Any], numa: dict[int, str]) -> Iterator[tu
 def _tables(lines: Sequence[Line]) -> tuple[dict[str, Table], list[str]]:
     """All tables by kind, and the GPUs' names in the order of the first header."""
     tables: dict[str, Table] = {kind: {} for kind, _ in _TITLES}
-    kind, names, columns = "other", [], []
+    kind, names, columns = "other", list[str](), list[str]()
     for line in lines:
         if _HEADER.match(line.text):
             columns = line.text.split()
@@ -144,7 +150,13 @@ def _reading(gpus: tuple[int, ...], tables: Mapping[str, Table], numa: dict[int,
     """Combine the tables; a link type in the weight table (a known misprint) counts as one."""
     types = dict(tables["type"])
     for kind in ("weight", "hops"):
-        types.update({pair: cell for pair, cell in tables[kind].items() if cell.upper() in ("XGMI", "PCIE") and pair not in types})
+        types.update(
+            {
+                pair: cell
+                for pair, cell in tables[kind].items()
+                if cell.upper() in ("XGMI", "PCIE") and pair not in types
+            }
+        )
     pairs: dict[tuple[int, int], Closeness] = {}
     for a in gpus:
         for b in gpus:
@@ -154,15 +166,16 @@ def _reading(gpus: tuple[int, ...], tables: Mapping[str, Table], numa: dict[int,
             pair = (min(a, b), max(a, b))
             if pairs.setdefault(pair, seen) is not seen:
                 raise UnreadableTopologyError(f"GPU{a} and GPU{b} are linked differently in each direction")
+    apart = frozenset((min(p), max(p)) for p, cell in tables["access"].items() if cell.upper() in _NO_ACCESS)
     warnings = () if types or not pairs else ("the link type table is missing; links are read from weight and hops",)
-    return Reading(gpus, pairs, numa, Tier.XGMI, warnings=warnings)
+    return Reading(gpus, pairs, numa, apart, Tier.XGMI, warnings=warnings)
 
 
 def _closeness(a: int, b: int, types: Table, tables: Mapping[str, Table]) -> Closeness | None:
     """One direction of one pair; None where no table shows it."""
     kind = types.get((a, b), "").upper()
     weight, hops = (_whole(tables[name].get((a, b), "")) for name in ("weight", "hops"))
-    disabled = tables["access"].get((a, b), "").upper() in ("DISABLED", "FALSE")
+    disabled = tables["access"].get((a, b), "").upper() in _NO_ACCESS
     if kind == "XGMI" or (not kind and (weight == _DIRECT_WEIGHT or (weight is None and hops == 1))):
         return Closeness.FAST
     if not kind and weight is None and hops is None and not disabled:

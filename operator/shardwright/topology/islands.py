@@ -1,13 +1,15 @@
 """Islands from pairs: which GPUs of a node reach each other without crossing a slower link.
 
-Per GPU the best of: a group in which every pair has NVLink (or xGMI), a group behind one PCIe switch, its NUMA node. A GPU
-that is left alone while others have a better link stays alone. Knows no tool's spelling.
+Per GPU the best of: a group in which every pair has NVLink (or xGMI), a group behind one PCIe switch, its NUMA node.
+A GPU that is left alone while others have a better link stays alone. Knows no tool's spelling.
 """
 
 from collections.abc import Iterable, Mapping
 
 from shardwright.topology.types import Closeness, Islands, Reading, Tier, Topology, UnreadableTopologyError
 
+_MUTE = frozenset({"", "N/A", "-1", "None"})
+"""What a NUMA column says when it says nothing."""
 Pairs = Mapping[tuple[int, int], Closeness]
 
 
@@ -40,7 +42,7 @@ def _draw(reading: Reading, pairs: Pairs) -> tuple[Tier, Islands]:
     islands += behind_switch
     rest -= {gpu for group in behind_switch for gpu in group}
     if not islands:
-        known = any(numa not in ("", "N/A") for numa in reading.numa.values()) or len(reading.gpus) > 1
+        known = any(numa not in _MUTE for numa in reading.numa.values()) or len(reading.gpus) > 1
         return (Tier.NUMA if known else Tier.NONE), _numa_groups(reading, pairs)
     tier = reading.fast if any(len(group) > 1 for group in linked) else Tier.PCIE_SWITCH
     return tier, tuple(sorted([*islands, *((gpu,) for gpu in rest)]))
@@ -51,15 +53,11 @@ def _numa_of(reading: Reading) -> dict[int, str]:
 
 
 def _numa_groups(reading: Reading, pairs: Pairs) -> Islands:
-    """GPUs whose NUMA column is the same; where the column is empty or N/A, those that are linked inside a NUMA node."""
-    said = _numa_of(reading)
-    same = {pair for pair in pairs if said[pair[0]] == said[pair[1]] and said[pair[0]] not in ("", "N/A")}
-    same |= {(a, b) for a in said for b in said if a < b and said[a] == said[b] and said[a] not in ("", "N/A")}
-    mute = {
-        (a, b) for (a, b), how in pairs.items()
-        if how <= Closeness.NEAR and said[a] in ("", "N/A") and said[b] in ("", "N/A")
-    }  # fmt: skip
-    return _closure(reading.gpus, same | mute)
+    """GPUs whose NUMA column is the same; where it says nothing, those that are linked inside a NUMA node."""
+    said = {gpu: "" if numa in _MUTE else numa for gpu, numa in _numa_of(reading).items()}
+    near = {pair for pair, how in pairs.items() if how <= Closeness.NEAR and not said[pair[0]] and not said[pair[1]]}
+    same = {(a, b) for a in said for b in said if a < b and said[a] and said[a] == said[b]}
+    return _closure(reading.gpus, (near | same) - reading.apart)
 
 
 def _closure(gpus: Iterable[int], pairs: Iterable[tuple[int, int]]) -> Islands:
@@ -74,7 +72,7 @@ def _closure(gpus: Iterable[int], pairs: Iterable[tuple[int, int]]) -> Islands:
 
 
 def _complete_groups(gpus: Iterable[int], pairs: set[tuple[int, int]]) -> Islands:
-    """Groups in which every pair is linked: a connected group that is not complete gives its largest complete part first.
+    """Groups in which every pair is linked: of a connected group that is not complete, its largest complete part first.
 
     Tensor-parallel kernels want every pair direct, so the cube mesh of eight V100 is two islands of four.
     """

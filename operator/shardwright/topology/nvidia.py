@@ -1,7 +1,7 @@
 """The matrix of `nvidia-smi topo -m`, as it comes out of terminals, logs, containers and issue trackers.
 
-Columns are never taken from alignment: copies lose tabs, fuse cells and cut rows. What is trusted is the order of the link
-words in a row, the X on the diagonal and the symmetry of the matrix. Knows no island.
+Columns are never taken from alignment: copies lose tabs, fuse cells and cut rows. What is trusted is the order of the
+link words in a row, the X on the diagonal and the symmetry of the matrix. Knows no island.
 """
 
 import re
@@ -16,9 +16,13 @@ _WORDS = {
     "SYS": Closeness.FAR, "SOC": Closeness.FAR,
 }  # fmt: skip
 _CELL = re.compile(r"\s*(NV\d{1,3}|PIX|PXB|PHB|NODE|SYS|SOC|X(?=\s|$|NV\d|P[IXH][XB]|NODE|S[YO][SC]))")
-_HEADER = re.compile(r"^\s*(?:GPU\s?\d+\s*)+(?=$|NIC|mlx|CPU|NUMA|\.\.\.|[a-z])")
-_ROW = re.compile(r"^\s*GPU(\d+)(?=\s|X|NV)\s*(.*)$")
+_BEFORE = r"^(?:(?!GPU\d).){0,80}?"
+"""What a log or a prompt may put before the matrix on each line."""
+_HEADER = re.compile(_BEFORE + r"(?<!\w)((?:GPU\d{1,4}\s*)+)(?=$|NIC|mlx|CPU|NUMA|GPU NUMA|\.\.\.|[a-z])(.*)$")
+_ROW = re.compile(_BEFORE + r"(?<!\w)GPU(\d{1,4})(?=\s|X|NV)\s*(.*)$")
 _NIC_ROW = re.compile(r"^\s*(NIC\d+|[a-z]\w*\d+)\s")
+_LOOSE = re.compile(r"(?:^|\s)(?:NV\d+|PIX|PXB|PHB|NODE|SYS|SOC|X)\s+(?:NV\d+|PIX|PXB|PHB|NODE|SYS|SOC|X)(?:\s|$)")
+"""Two link words in a row: part of a matrix wherever it stands."""
 _MOST_GPUS = 1024
 
 
@@ -31,23 +35,25 @@ class _Row:
 
 
 def find_header(lines: Sequence[Line]) -> int | None:
-    """Where the matrix starts: a line of GPU names whose next row speaks in link words (a `-p2p` matrix speaks of OK)."""
+    """Where the matrix starts: the line before its first row. A `-p2p` matrix speaks of OK, and is none."""
     for at, line in enumerate(lines):
-        if _ROW.match(line.text) and _cells(_ROW.match(line.text)[2])[0]:  # type: ignore[index]
-            return at - 1
-        if _HEADER.match(line.text) and len(re.findall(r"GPU\s?\d+", line.text)):
-            row = next((_ROW.match(later.text) for later in lines[at + 1 :] if _ROW.match(later.text)), None)
+        if _HEADER.match(line.text):
+            row = next((found for later in lines[at + 1 :] if (found := _ROW.match(later.text))), None)
             if row and _cells(row[2])[0]:
                 return at
+        elif (row := _ROW.match(line.text)) and _cells(row[2])[0]:
+            return at - 1
     return None
 
 
 def read_matrix(lines: Sequence[Line], header_at: int) -> Reading:
     """Read the matrix below a header. Raises UnreadableTopologyError with the line that made no sense."""
     header = lines[header_at] if header_at >= 0 else Line(0, "")
+    named = _HEADER.match(header.text)
     rows = _rows(lines[header_at + 1 :])
-    names = [int(name) for name in re.findall(r"GPU\s?(\d+)", header.text)] or sorted(rows)
-    gpus = tuple(names)
+    if not named:
+        _insist_on_square(rows, lines[header_at + 1 :])
+    gpus = tuple(int(name) for name in re.findall(r"\d+", named[1])) if named else tuple(sorted(rows))
     if len(set(gpus)) != len(gpus) or len(gpus) > _MOST_GPUS:
         raise UnreadableTopologyError("the header names a GPU twice", header.number, header.text)
     strangers = set(rows) - set(gpus)
@@ -58,27 +64,29 @@ def read_matrix(lines: Sequence[Line], header_at: int) -> Reading:
     return Reading(
         gpus=gpus,
         pairs={pair: _closeness(word) for pair, word in words.items()},
-        numa={gpu: _numa(header.text, row) for gpu, row in rows.items()},
+        numa={gpu: _numa(named[2] if named else "", row) for gpu, row in rows.items()},
         fast=Tier.NVLINK,
         fast_links={pair: int(word[2:]) for pair, word in words.items() if word.startswith("NV")},
-        nics=_nics(header.text, lines, gpus, rows),
+        nics=_nics(named[2] if named else "", lines, gpus, rows),
         warnings=_warnings(gpus, rows, words),
     )
 
 
 def _rows(lines: Sequence[Line]) -> dict[int, _Row]:
-    """The GPU rows up to the end of the matrix. A line of link words without a row's name means that rows were broken up."""
+    """The GPU rows up to the end of the matrix. Link words without a row's name mean that rows were broken up."""
     rows: dict[int, _Row] = {}
     for line in lines:
         found = _ROW.match(line.text)
-        if found and _HEADER.match(line.text) and not _cells(found[2])[0]:
+        if rows and _HEADER.match(line.text):
             break
-        if not found:
-            if rows and (not line.text.strip() or line.text.strip().startswith(("Legend", "NIC Legend"))):
+        if found is None or not _cells(found[2])[0]:
+            if rows and (not line.text.strip() or "Legend" in line.text):
                 break
-            if not _NIC_ROW.match(line.text) and re.match(r"\s*(NV\d+|PIX|PXB|PHB|NODE|SYS|SOC|X)\s", line.text):
+            if _LOOSE.search(line.text) and not _NIC_ROW.match(line.text):
                 raise UnreadableTopologyError("link words without a row's name (broken rows?)", line.number, line.text)
             continue
+        if _LOOSE.search(line.text[: found.start(1)]):
+            raise UnreadableTopologyError("link words before a row's name (broken rows?)", line.number, line.text)
         gpu = int(found[1])
         cells, tail = _cells(found[2])
         if gpu in rows:
@@ -87,6 +95,14 @@ def _rows(lines: Sequence[Line]) -> dict[int, _Row]:
             raise UnreadableTopologyError("two rows in one line (broken rows?)", line.number, line.text)
         rows[gpu] = _Row(line, cells, tail)
     return rows
+
+
+def _insist_on_square(rows: dict[int, _Row], lines: Sequence[Line]) -> None:
+    """Without a header only a whole matrix tells how many of its columns are GPUs."""
+    nics = sum(1 for line in lines if _NIC_ROW.match(line.text) and _LOOSE.search(line.text))
+    for row in rows.values():
+        if len(row.cells) not in (len(rows), len(rows) + nics):
+            raise UnreadableTopologyError("the header with the GPUs' names is missing", row.line.number, row.line.text)
 
 
 def _cells(body: str) -> tuple[list[str], str]:
@@ -115,7 +131,9 @@ def _pairs(gpus: Sequence[int], rows: dict[int, _Row]) -> dict[tuple[int, int], 
             pair = (min(gpu, other), max(gpu, other))
             if word != "X" and words.setdefault(pair, word) != word:
                 raise UnreadableTopologyError(
-                    f"GPU{gpu} and GPU{other} are {words[pair]} in one row and {word} here", row.line.number, row.line.text
+                    f"GPU{gpu} and GPU{other} are {words[pair]} in one row and {word} here",
+                    row.line.number,
+                    row.line.text,
                 )
     return words
 
@@ -140,7 +158,7 @@ def _numa(header: str, row: _Row) -> str:
 
 
 def _cpu_is_empty(tail: str) -> bool:
-    """Whether the CPU column has nothing in it: its cell between tabs is empty, or a gap of more than a column is there."""
+    """Whether the CPU column has nothing in it: an empty cell between tabs, or a gap of more than a column."""
     if "\t" in tail:
         return tail.split("\t")[1:2] == [""]
     return len(tail) - len(tail.lstrip()) > 16
@@ -149,7 +167,8 @@ def _cpu_is_empty(tail: str) -> bool:
 def _nics(header: str, lines: Sequence[Line], gpus: Sequence[int], rows: dict[int, _Row]) -> dict[int, tuple[str, ...]]:
     """The NICs that are nearest to each GPU, named by the legend where there is one."""
     names = re.findall(r"\b(NIC\d+|[a-z][a-z0-9]*_\w+)", header)
-    legend = dict(found.groups() for line in lines if (found := re.match(r"^\s*(NIC\d+):\s*(\S+)", line.text)))
+    entries = (re.match(r"^\s*(NIC\d+):\s*(\S+)", line.text) for line in lines)
+    legend = {entry[1]: entry[2] for entry in entries if entry}
     nearest: dict[int, tuple[str, ...]] = {}
     for gpu, row in rows.items():
         cells = row.cells[len(gpus) :]
@@ -158,14 +177,16 @@ def _nics(header: str, lines: Sequence[Line], gpus: Sequence[int], rows: dict[in
         best = min(_closeness(cell) for cell in cells)
         if best <= Closeness.NEAR:
             close = [name for name, cell in zip(names, cells, strict=True) if _closeness(cell) == best]
-            nearest[gpu] = tuple(str(legend.get(name, name)) for name in close)
+            nearest[gpu] = tuple(legend.get(name, name) for name in close)
     return nearest
 
 
 def _warnings(gpus: Sequence[int], rows: dict[int, _Row], words: dict[tuple[int, int], str]) -> tuple[str, ...]:
     found = []
     if len(rows) < len(gpus):
-        found.append(f"{len(gpus) - len(rows)} of {len(gpus)} rows are missing; their pairs are taken from the other rows")
+        found.append(
+            f"{len(gpus) - len(rows)} of {len(gpus)} rows are missing; their pairs are taken from the other rows"
+        )
     counts = sorted({int(word[2:]) for word in words.values() if word.startswith("NV")})
     if len(counts) > 1:
         found.append("pairs have different numbers of NVLinks (" + ", ".join(map(str, counts)) + "): some may be down")

@@ -39,6 +39,8 @@ class Reading:
     """(smaller, larger index) -> closeness; a pair that is missing was not shown."""
     numa: dict[int, str] = field(default_factory=dict)
     """GPU index -> NUMA column as printed; empty text where the column is empty."""
+    apart: frozenset[tuple[int, int]] = frozenset()
+    """Pairs that may not reach each other at all, whatever NUMA node they are in."""
     fast: Tier = Tier.NVLINK
     """What FAST is called on this vendor's hardware."""
     fast_links: dict[tuple[int, int], int] = field(default_factory=dict)
