@@ -1,9 +1,9 @@
-"""Judge our golden command lines by vLLM itself: parser, serve-time checks, and the engine configuration's cross-checks.
+"""Judge our golden command lines by vLLM itself: parser, serve-time checks, and the engine configuration's checks.
 
     python scripts/check_vllm_commands.py tests/golden/commands.jsonl DENSE_MODEL MOE_MODEL
 
-Run with the Python of an environment that has vLLM. The model of each command is replaced by one of two local folders that
-need only a config.json, because what is judged is the command line. Exits with 1 when vLLM refuses one.
+Run with the Python of an environment that has vLLM. The model of each command is replaced by one of two local folders
+that need only a config.json, because what is judged is the command line. Exits with 1 when vLLM refuses one.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The golden cases: a model, a pool and an engine each, with the layout given, so that they judge the rendering and not the planner."""
+"""The golden cases: a model, a pool and an engine each. The layout is given: they judge the rendering, not the planner."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,8 @@ def profile_of(case: Case) -> ModelProfile:
     return ModelProfile(
         id=case.spec["model"]["id"], architecture="Golden", num_layers=64, hidden_size=8192, num_attention_heads=64,
         num_kv_heads=8, head_dim=128, vocab_size=151936, max_context_length=131072, num_experts=case.experts,
-        dtype="bfloat16", quantization=case.spec["model"].get("quantization") or case.checkpoint_quantization,
+        dtype="bfloat16",
+        quantization=case.spec["model"].get("quantization") or case.checkpoint_quantization,
         checkpoint_quantization=case.checkpoint_quantization,
     )
 
@@ -136,7 +137,8 @@ CASES = (
          Layout(tensor=4, pipeline=2, nodes_per_replica=2)),
     Case("from-image", _model(QWEN8, source={"image": {"reference": "registry.example/models/qwen3-8b:1"}}), Layout()),
     Case("from-mirror-with-token",
-         _model(LLAMA70, source={"hub": {"endpoint": "https://hub.example", "tokenSecretRef": {"name": "hub", "key": "token"}}}),
+         _model(LLAMA70, source={"hub": {
+             "endpoint": "https://hub.example", "tokenSecretRef": {"name": "hub", "key": "token"}}}),
          Layout(tensor=4)),
     Case("user-arguments", _model(QWEN32) | {"engine": {
         "version": "0.33.0", "image": "registry.example/vllm:mine",
@@ -150,7 +152,8 @@ CASES = (
             "securityContext": {"runAsUser": 2000, "fsGroup": 2000}, "serviceAccountName": "models",
             "imagePullSecrets": [{"name": "pull"}], "imagePullPolicy": "Always",
             "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-            "volumes": [{"name": "scratch", "emptyDir": {}}], "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+            "volumes": [{"name": "scratch", "emptyDir": {}}],
+            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
             "initContainers": [{"name": "warm", "image": "registry.example/warm:1"}],
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
@@ -164,8 +167,9 @@ CASES = (
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}}}}, Layout(), "l40s-4"),
     Case("autoscaled-without-ceiling", _model(QWEN8) | {"autoscaling": {}}, Layout(), "l40s-4"),
     Case("suspended", _model(QWEN8) | {"suspend": True}, Layout(), "l40s-4"),
-    Case("load-balancer", _model(QWEN8) | {"service": {"type": "LoadBalancer", "port": 80, "annotations": {"lb": "internal"}},
-                                           "startupTimeout": "2h"}, Layout(), "l40s-4"),
+    Case("load-balancer", _model(QWEN8) | {
+        "service": {"type": "LoadBalancer", "port": 80, "annotations": {"lb": "internal"}}, "startupTimeout": "2h"},
+        Layout(), "l40s-4"),
     Case("pool-without-labels", _model(QWEN8), Layout(tensor=2), "l40s-4", selector_known=False, replicas=2),
     Case("expected-nodes", _model(LLAMA70), Layout(tensor=8, pipeline=2, nodes_per_replica=2), "h100-sxm-8",
          nodes_known=False),
@@ -182,6 +186,7 @@ CASES = (
                  "kv_cache_config": '{"enable_block_reuse": false}', "enable_iter_perf_stats": "true"}}},
         Layout(tensor=4), "h100-sxm-8"),
     Case("trtllm-from-claim",
-         _model(QWEN8, servedName="qwen3-8b", source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-8b"}})
-         | {"engine": TRTLLM}, Layout(), "l40s-4"),
+         _model(QWEN8, servedName="qwen3-8b",
+                source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-8b"}}) | {"engine": TRTLLM},
+         Layout(), "l40s-4"),
 )

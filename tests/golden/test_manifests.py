@@ -6,8 +6,8 @@ import re
 import kubernetes_validate
 import pytest
 import yaml
-from fake_engine import trtllm_parser, vllm_parser
 
+from fake_engine import trtllm_parser, vllm_parser
 from golden.cases import CASES, COMMANDS, FOLDER, Case, objects_of, text_of
 from golden.commands import command_lines, engine_container
 from golden.rewrite import commands_text
@@ -75,11 +75,14 @@ def test_layout_times_pods_is_what_is_requested(case: Case):
         assert product_of(line) == case.layout.gpus_per_replica
 
 
+SIZE = re.compile(r"--(?:(?:tensor|pipeline|data)-parallel-size|tp_size|pp_size)=(\d+)")
+
+
 def product_of(line: list[str]) -> int:
     """TP x PP x DP as the engine will read it."""
     product = 1
     for word in line:
-        found = re.fullmatch(r"--(?:tensor-parallel-size|pipeline-parallel-size|data-parallel-size|tp_size|pp_size)=(\d+)", word)
+        found = SIZE.fullmatch(word)
         product *= int(found[1]) if found else 1
     return product
 

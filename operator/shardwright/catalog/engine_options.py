@@ -38,8 +38,6 @@ class EngineOptions:
     """By every spelling, with dashes inside where the engine has underscores."""
     refused: Mapping[str, str]
     """Option name -> what the user is to use."""
-    settings: Mapping[str, str]
-    """Defaults that are always stated on the command line, from the version's row."""
     images: Mapping[str, str]
     """Public image by GPU vendor, with the version put in."""
     quantization: Mapping[str, Any]
@@ -71,7 +69,6 @@ def engine_options(engine: EngineName, version: str) -> EngineOptions:
         version=version,
         options=options,
         refused={name: use for use, names in document["refused"].items() for name in names},
-        settings={key: str(value) for key, value in row.items() if key not in ("from", "checked_up_to", "table")},
         images={vendor: image.format(version=version) for vendor, image in document["images"].items()},
         quantization=document.get("quantization", {}),
         yaml_keys=frozenset(document.get("llm_args", ())),

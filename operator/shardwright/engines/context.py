@@ -6,6 +6,7 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.catalog.engine_options import EngineOptions
 from shardwright.models.profile import ModelProfile
+from shardwright.plan.memory_versions import version_facts
 from shardwright.plan.types import Placement
 
 
@@ -54,6 +55,9 @@ STOP_MARGIN_SECONDS = 10
 """Time for an engine to release its GPUs after the last request."""
 
 
+MILLION = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Rendering:
     """All of it in one value, as engines take it."""
@@ -63,3 +67,9 @@ class Rendering:
     placement: Placement
     context: GroupContext
     options: EngineOptions
+
+    @property
+    def memory_fraction(self) -> str:
+        """The fraction of memory that the forecast was made with, as a decimal."""
+        millionths = version_facts(self.spec.engine.name, self.options.version).utilization_ppm
+        return "1" if millionths >= MILLION else f"0.{millionths:06d}".rstrip("0")

@@ -78,8 +78,7 @@ def _arguments(rendering: Rendering, location: ModelLocation, document: dict[str
     if rendering.placement.memory.context_length and "max_seq_len" not in given:
         words.append(f"--max_seq_len={rendering.placement.memory.context_length}")
     if not _fraction_given(given, document):
-        fraction = rendering.options.settings["kv_cache_free_gpu_memory_fraction"]
-        words.append(f"--kv_cache_free_gpu_memory_fraction={fraction}")
+        words.append(f"--kv_cache_free_gpu_memory_fraction={rendering.memory_fraction}")
     if document:
         words.append(f"--extra_llm_api_options={FILES_PATH}/{OPTIONS_FILE}")
     return (*words, *arguments(args, rendering.options))
@@ -99,6 +98,5 @@ def _document(rendering: Rendering) -> dict[str, Any]:
         if name in rendering.options.yaml_keys:
             document[name] = yaml.safe_load(value)
     if "kv_cache_config" in document and isinstance(document["kv_cache_config"], dict):
-        fraction = rendering.options.settings["kv_cache_free_gpu_memory_fraction"]
-        document["kv_cache_config"].setdefault("free_gpu_memory_fraction", float(fraction))
+        document["kv_cache_config"].setdefault("free_gpu_memory_fraction", float(rendering.memory_fraction))
     return document

@@ -122,7 +122,7 @@ def _memory_arguments(rendering: Rendering, args: dict[str, str]) -> list[str]:
     if rendering.placement.memory.context_length and "max-model-len" not in given:
         words.append(f"--max-model-len={rendering.placement.memory.context_length}")
     if not given & {"gpu-memory-utilization", "device-memory-utilization", "kv-cache-memory-bytes"}:
-        words.append(f"--gpu-memory-utilization={rendering.options.settings['gpu_memory_utilization']}")
+        words.append(f"--gpu-memory-utilization={rendering.memory_fraction}")
     return words
 
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -98,8 +99,6 @@ def group(unused_ports) -> Iterator[Group]:
 
 @pytest.fixture
 def unused_ports() -> tuple[int, int]:
-    import socket
-
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.2", 0))
         second.bind(("127.0.0.1", 0))
