@@ -11,7 +11,7 @@ from shardwright.api.reasons import Reason
 from shardwright.models import attention, compressed, feedforward, recurrent
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.family import Family, family_of
-from shardwright.models.formats import WeightFormat, format_from_id, format_from_word, is_container
+from shardwright.models.formats import MXFP4, WeightFormat, format_from_id, format_from_word, is_container
 from shardwright.models.profile import Cache, CacheKind, LayerShape, Matrix, ModelProfile, Part, Split
 from shardwright.models.quantization import Rules, read_rules, rules_for_word
 from shardwright.models.reader import ConfigReader, text_of, text_reader
@@ -53,6 +53,8 @@ def build(
     if count > MOST_LAYERS:
         raise UnreadableModel(Reason.UNKNOWN_MODEL, f"{reader.where}: num_hidden_layers is {count}, which no model has")
     rules = choose_rules(config, reader, model_id, word, quant_config, own)
+    if reader.text("expert_dtype") == "fp4" and rules.default is not None and not rules.included:
+        rules.included[None] = [(lambda name: ".experts." in name, MXFP4)]
     slots = schedule(reader, family, count)
     layers = make_layers(reader, family, slots, rules)
     hidden = reader.positive("hidden_size")
@@ -132,7 +134,7 @@ def context_length(reader: ConfigReader) -> int:
 def rope_bytes(reader: ConfigReader, slots: list[Slot], heads: attention.Heads) -> int:
     """Cosines and sines by position: one table per kind of attention that has its own rotary base, in the model's dtype."""
     rotary = heads.key_dim
-    factor = reader.raw("partial_rotary_factor")
+    factor = reader.raw("partial_rotary_factor") or reader.mapping("rope_parameters").get("partial_rotary_factor")
     if isinstance(factor, int | float) and 0 < factor < 1:
         rotary = int(rotary * factor)
     width = 2

@@ -117,13 +117,15 @@ class Cache:
     """Tokens of a sliding window or an attention chunk."""
     tokens_per_state: int = 1
     """How many tokens share one stored vector (compressed caches)."""
-    page_bytes_per_state: int = 0
-    """Fixed by the model's own packed format; 0 = heads x dims x dtype."""
+    packed_bytes: int = 0
+    """Bytes of one stored vector in the model's own packed format; 0 = heads x dims x dtype."""
     block_tokens: int = 0
     """Block size that the model's backend dictates; 0 = the engine's."""
+    page_alignment: int = 1
+    """Pages are rounded up to a multiple of it."""
+    packs: bool = False
+    """Pages of unlike sizes lie side by side in one block (the whole model does so, or none of it)."""
     state: tuple[StatePiece, ...] = ()
-    skip_quantized: bool = False
-    """Stays in the model's dtype whatever the KV dtype option says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
     for name, entry in mapping_items(config.get("quantized_layers")):
         algorithm = text_of(entry.get("quant_algo")) if isinstance(entry, Mapping) else ""
         add_included(rules, name, ALGORITHMS.get(plain(algorithm), rules.default))
-    for key in ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers", "exclude", "llm_int8_skip_modules"):
+    layered = method == "fp8" and bool(config.get("moe_quant_algo"))  # `ignore` then speaks of the experts' method only
+    for key in ("modules_to_not_convert", "" if layered else "ignore", "exclude_modules", "ignored_layers", "exclude", "llm_int8_skip_modules"):
         value = config.get(key)
         if isinstance(value, list):
             add_excluded(rules, value)

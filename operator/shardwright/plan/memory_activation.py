@@ -12,6 +12,8 @@ from shardwright.plan.memory_weights import share, up
 from shardwright.plan.types import Layout
 
 ACTIVATION_BYTES = 2
+HIDDEN_COPIES = 5
+"""Hidden states alive at the widest moment: input, residual, normed, output and one being made."""
 
 
 def experts_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
@@ -30,8 +32,9 @@ def experts_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
 def forward_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
     """The widest moment of a layer: gate and up projections, their product, and the hidden states around them."""
     inner = share(max(profile.intermediate_size, profile.shared_expert_intermediate_size), layout.tensor)
-    wide = 3 * inner + 4 * profile.hidden_size
-    return tokens * wide * ACTIVATION_BYTES + experts_bytes(profile, layout, tokens)
+    wide = 3 * inner + HIDDEN_COPIES * profile.hidden_size
+    narrow = inner if any(f.bits == 8 for f in profile.weight_formats) else 0  # the 8-bit copy that goes into the matrix product
+    return tokens * (wide * ACTIVATION_BYTES + narrow) + experts_bytes(profile, layout, tokens)
 
 
 def sampler_bytes(profile: ModelProfile, facts: VersionFacts, sequences: int) -> int:
@@ -44,7 +47,7 @@ def stage_activations(profile: ModelProfile, layout: Layout, facts: VersionFacts
     """Peak of a rank in each pipeline stage, first to last."""
     forward = forward_bytes(profile, layout, tokens)
     hidden = tokens * profile.hidden_size * ACTIVATION_BYTES
-    kept = hidden + facts.activation_base
+    kept = hidden * (2 if profile.is_multimodal else 1) + facts.activation_base
     lasting = experts_bytes(profile, layout, tokens) if facts.expert_workspace and workspace_lasts(profile) else 0
     middle = forward + facts.activation_base
     last = max(middle, sampler_bytes(profile, facts, sequences) + kept + lasting)

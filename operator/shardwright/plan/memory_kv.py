@@ -31,6 +31,7 @@ class Page:
     tokens: int
     page_bytes: int
     window: int = 0
+    packs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def token_bytes(cache: Cache, profile: ModelProfile, layout: Layout, dtype: str)
     """Bytes that one stored vector of a layer takes on one rank."""
     sparse = any(c.kind is CacheKind.INDEX for layer in profile.layers for c in layer.caches)
     bits = element_bits(dtype)
+    if cache.packed_bytes:
+        return cache.packed_bytes
     if cache.kind is CacheKind.INDEX:
         return cache.key_dim + INDEX_SCALE_BYTES if profile.is_latent_attention else cache.key_dim * 2
     if cache.kind in REPLICATED:
@@ -136,8 +139,9 @@ def layer_pages(
             size = state_bytes(cache, profile, layout, arguments)
             pages.append((index, Page(cache.kind, block, max(size, padded))))
         else:
-            size = token_bytes(cache, profile, layout, dtype) * block // max(1, cache.tokens_per_state)
-            pages.append((index, Page(cache.kind, block, size, cache.window)))
+            span = cache.block_tokens or block
+            size = token_bytes(cache, profile, layout, dtype) * span // max(1, cache.tokens_per_state)
+            pages.append((index, Page(cache.kind, span, up(size, cache.page_alignment), cache.window, cache.packs)))
     return tuple(pages)
 
 
@@ -163,6 +167,8 @@ def make_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
         buckets.setdefault((kind, page.window, page.tokens), []).append(index)
     if len(buckets) == 1:
         return (Group(pages[0], tuple(range(len(pages))), tuple(p.page_bytes for p in pages)),)
+    if all(page.packs for page in pages):
+        return packed_groups(pages, list(buckets.values()))
     pages = unified(pages)
     counts = [len(rows) for rows in buckets.values()]
     size = max(counts) if max(counts) * 2 < min(counts) * 3 else min(counts)
@@ -173,6 +179,28 @@ def make_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
             members = tuple(rows[start::number])
             groups.append(Group(pages[members[0]], members, tuple(pages[m].page_bytes for m in members)))
     return tuple(groups)
+
+
+def packed_groups(pages: Sequence[Page], buckets: list[list[int]]) -> tuple[Group, ...]:
+    """Groups whose pages of unlike sizes lie side by side: buckets of a repeating pattern are cut into about equal repeats."""
+    counted = [Counter(pages[m].page_bytes for m in rows) for rows in buckets]
+    balanced = [len(set(sizes.values())) == 1 for sizes in counted]
+    floor = max((max(s.values()) for s, b in zip(counted, balanced, strict=True) if b and len(s) > 1), default=0)
+    repeats = [max(s.values()) for s, b in zip(counted, balanced, strict=True) if b]
+    per_group = least_padding(repeats, floor) if floor and repeats else 0
+    groups = []
+    for rows, sizes, even in zip(buckets, counted, balanced, strict=True):
+        number = share(max(sizes.values()), per_group) if even and per_group else 1
+        by_size = {size: [m for m in rows if pages[m].page_bytes == size] for size in sizes}
+        for start in range(number):
+            members = tuple(m for same in by_size.values() for m in same[start::number])
+            groups.append(Group(pages[members[0]], members, tuple(pages[m].page_bytes for m in members)))
+    return tuple(groups)
+
+
+def least_padding(values: list[int], floor: int) -> int:
+    """The group size from `floor` on that wastes the fewest places; the larger of equals."""
+    return min(range(max(1, floor), max(values) + 1), key=lambda d: (sum(-v % d for v in values), -d), default=max(1, floor))
 
 
 def unified(pages: Sequence[Page]) -> list[Page]:

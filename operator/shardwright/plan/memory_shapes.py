@@ -23,7 +23,7 @@ def shape_problems(
 ) -> tuple[Reason, ...]:
     """Every rule that this layout breaks."""
     found = list(layout_problems(profile, layout, facts))
-    if profile.has_state and 0 < pool.blocks < sequences and too_few_states(profile, arguments, pool, sequences):
+    if profile.has_state and not arguments.enforce_eager and 0 < pool.blocks < sequences:
         found.append(Reason.STATE_SLOTS_TOO_FEW)
     return tuple(dict.fromkeys(found))
 
@@ -96,8 +96,3 @@ def block_mismatch(matrix: Matrix, layout: Layout, facts: VersionFacts) -> bool:
         return False
     refined = gcd(stored.block_rows, stored.block_columns, side // parts)
     return not (facts.refines_blocks and matrix.split is Split.EXPERTS and refined >= FINEST_BLOCK)
-
-
-def too_few_states(_profile: ModelProfile, _arguments: EngineArguments, pool: Pool, sequences: int) -> bool:
-    """Every running sequence holds at least one state block."""
-    return pool.blocks < sequences

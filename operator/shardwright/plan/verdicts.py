@@ -60,6 +60,9 @@ def _verdict(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -
     context = Context(question.model, kind.product, question.engine, question.engine_args)
     crosses = crosses_island(layout, kind)
     refused = refusals(layout, context)
+    if layout.gpus_per_replica > 1 and not kind.multi_gpu:
+        lonely = Rejection("", layout.text, Reason.SLICES_CANNOT_JOIN, layout.gpus_per_replica, 1, "GPU slices of one replica")
+        refused = (*refused, lonely)
     if refused:
         return Verdict(layout, refused, crosses_island=crosses)
     memory = fitting_memory(question, kind, layout, shorten)
