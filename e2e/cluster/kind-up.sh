@@ -17,12 +17,6 @@ room_for_inotify() {
   else rm -f "$STATE/inotify.before"; fi
 }
 
-# Where CAP_SYS_RESOURCE (bit 24) is missing, --privileged cannot be had.
-capability_wrapper() {
-  local bounding; bounding=$(awk '/^CapBnd/ {print $2}' /proc/self/status)
-  (( 0x$bounding >> 24 & 1 )) || export PATH=$CLUSTER_HOME/without-sys-resource:$PATH
-}
-
 cluster() {
   local flavour image
   read -r flavour image < <("$CLUSTER_HOME/node-image.sh")
@@ -49,7 +43,6 @@ fleet() {
 
 "$CLUSTER_HOME/docker-up.sh"
 NODE_IMAGE=1 "$CLUSTER_HOME/build-binaries.sh" >/dev/null
-export PATH=$BIN:$PATH
-capability_wrapper; room_for_inotify; cluster; fleet
+for_kind; room_for_inotify; cluster; fleet
 say "the cluster $NAME is up: KUBECONFIG=$KUBECONFIG"
 echo "$KUBECONFIG"

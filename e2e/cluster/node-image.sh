@@ -9,7 +9,7 @@ choice=${KIND_NODE_IMAGE:-}
 if [ -z "$choice" ]; then
   choice=local
   if docker image inspect "$STOCK_NODE_IMAGE" >/dev/null 2>&1; then choice=stock
-  elif ! docker image inspect "$LOCAL_NODE_IMAGE" >/dev/null 2>&1 && timeout 10 docker manifest inspect "$STOCK_NODE_IMAGE" >/dev/null 2>&1; then
+  elif ! docker image inspect "$LOCAL_NODE_IMAGE" >/dev/null 2>&1 && registry_answers "$STOCK_NODE_IMAGE"; then
     choice=stock
   fi
 fi

@@ -33,6 +33,16 @@ need_packages() { # program:package … -> installs the Debian packages whose pr
     </dev/null >"$CACHE/apt.log" 2>&1 || { tail -5 "$CACHE/apt.log" >&2; stop "apt-get failed; the whole log is $CACHE/apt.log"; }
 }
 
+registry_answers() { # IMAGE: 10 s to say that it could be pulled
+  timeout 10 docker manifest inspect "$1" >/dev/null 2>&1
+}
+
+for_kind() { # kind on PATH. Where CAP_SYS_RESOURCE (bit 24) is missing, --privileged cannot be had: a docker without it goes first
+  local bounding; bounding=$(awk '/^CapBnd/ {print $2}' /proc/self/status)
+  export PATH=$BIN:$PATH
+  (( 0x$bounding >> 24 & 1 )) || export PATH=$CLUSTER_HOME/without-sys-resource:$PATH
+}
+
 docker_build() { # IMAGE CONTEXT [option…]; the classic builder: buildx is not everywhere
   DOCKER_BUILDKIT=0 docker build -q -t "$1" "${@:3}" "$2" >"$STATE/docker-build.log" 2>&1 || { cat "$STATE/docker-build.log" >&2; stop "docker build of $1 failed"; }
 }

@@ -1,0 +1,62 @@
+# Every target says what it does; `make` lists them. What is built once lies in ~/.cache/shardwright (XDG_CACHE_HOME).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+RUN := .venv/bin
+PYTEST := $(RUN)/pytest -q
+DEMO := shardwright-demo
+
+.PHONY: help setup demo demo-down test test-unit test-control-plane e2e e2e-vllm lint bench crd golden clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Everything that demo and test need, from an empty Debian machine (first time about 15 minutes, then seconds)
+	@e2e/cluster/setup.sh kind
+
+demo: ## A kind cluster with pretended GPU nodes, the operator by Helm, three deployments that answer
+	@e2e/cluster/setup.sh kind
+	@e2e/demo.sh $(DEMO)
+
+demo-down: ## Take the demo away
+	@e2e/cluster/kind-down.sh $(DEMO)
+
+test: setup test-unit test-control-plane e2e ## All three rings of tests, set-up included
+
+test-unit: ## Ring 1: pure tests and properties, seconds
+	@e2e/cluster/setup.sh python
+	$(PYTEST) -m "not control_plane and not kind" tests
+
+test-control-plane: ## Ring 2: a real control plane with simulated nodes, the operator as a process
+	@e2e/cluster/setup.sh control-plane
+	$(PYTEST) -m control_plane tests
+
+e2e: ## Ring 3: kind with real kubelets and images, installed by Helm
+	@e2e/cluster/setup.sh kind
+	$(PYTEST) -m "kind and not vllm" e2e
+
+e2e-vllm: ## Ring 3 with the real vLLM on CPUs (downloads about 2 GB the first time)
+	@e2e/cluster/setup.sh kind
+	$(PYTEST) -m "kind and vllm" e2e
+
+lint: ## ruff, mypy and the one-way imports
+	@e2e/cluster/setup.sh python
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+bench: ## How fast 1, 10, 100 and 500 deployments are made, beside a bare client
+	@e2e/cluster/setup.sh control-plane
+	$(RUN)/python -m bench
+
+crd: ## Write the CustomResourceDefinition from the models
+	@e2e/cluster/setup.sh python
+	$(RUN)/python -m shardwright crd > crds/inferencedeployments.shardwright.io.yaml
+
+golden: ## Write the golden manifests anew; review the difference
+	@e2e/cluster/setup.sh python
+	PYTHONPATH=operator:tests:images/fake-engine $(RUN)/python -m golden.rewrite
+
+clean: demo-down ## Remove the demo and what tools left in this folder; the cache stays
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
