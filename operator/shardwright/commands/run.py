@@ -41,7 +41,7 @@ def command() -> None:
     set_up_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(_Operator(settings).run())
-    except LoginError as error:
+    except (LoginError, OSError) as error:
         sys.exit(f"shardwright: {error}")
 
 
@@ -103,14 +103,19 @@ class _Operator:
                 return
 
     async def _watch(self, controller: Controller, identity: Any) -> None:
-        """Run kopf; it ends when the API server breaks a stream in a way it does not expect, and is begun again."""
+        """Run kopf; it fails when the API server breaks a stream in a way it does not expect, and is begun again.
+
+        kopf takes SIGTERM and SIGINT over and ends by itself on them, so that its end is the process's.
+        """
         await kopf.operator(
             registry=handlers.registry(controller.observe, identity),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
+            stop_flag=self._stop,
         )
+        self._stop.set()
 
     async def _resync(self, controller: Controller) -> None:
         while True:
@@ -148,7 +153,7 @@ class _Operator:
                 address=settings.bind_address,
                 port=settings.external_metrics_port,
             )
-            await ExternalMetricsServer(client.exchange, depths, endpoint).run()
+            await ExternalMetricsServer(client.exchange, depths, endpoint, self._metrics.external_metric).run()
 
     async def _wind_up(
         self, controller: Controller, tasks: list[asyncio.Task[None]], workers: list[asyncio.Task[None]]
