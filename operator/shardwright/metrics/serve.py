@@ -7,7 +7,7 @@ import os
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,8 +46,10 @@ class Endpoint:
 class ExternalMetricsServer:
     """Runs until cancelled. What cannot be read or written is logged and tried again; the last good state serves on."""
 
-    def __init__(self, request: ApiRequest, depth_of: DepthOf, endpoint: Endpoint) -> None:
-        """Hold what it asks; nothing is asked or opened before `run`."""
+    def __init__(
+        self, request: ApiRequest, depth_of: DepthOf, endpoint: Endpoint, answered: Callable[[int], None] | None = None
+    ) -> None:
+        """Hold what it asks; nothing is asked or opened before `run`. `answered` is told the status of each answer."""
         self._request, self._namespace, self._address = request, endpoint.namespace, endpoint.address
         service, namespace = endpoint.service, endpoint.namespace
         self._names = [
@@ -60,7 +62,10 @@ class ExternalMetricsServer:
         self._state: tuple[Bundle, FrontProxy] | None = None
         self._site: web.TCPSite | None = None
         api = ExternalMetricsApi(self._trusted, Reviewer(request, time.monotonic), depth_of)
-        self._runner = web.AppRunner(api.application(), access_log=None, handle_signals=False)
+        application = api.application()
+        if answered is not None:
+            application.on_response_prepare.append(_telling(answered))
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
 
     @property
     def serving(self) -> bool:
@@ -108,6 +113,14 @@ class ExternalMetricsServer:
         if self._state is None:
             raise FrontProxyError("nobody is trusted yet")
         return self._state[1]
+
+
+def _telling(answered: Callable[[int], None]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def tell(request: web.Request, response: web.StreamResponse) -> None:
+        if "namespace" in request.match_info:
+            answered(response.status)
+
+    return tell
 
 
 def tls_context(bundle: Bundle, client_authorities: str) -> ssl.SSLContext:
