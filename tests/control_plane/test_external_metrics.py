@@ -1,4 +1,4 @@
-"""The external metrics API behind the real aggregation layer: who gets in, what is told, a real autoscaler that scales."""
+"""The external metrics API behind a real aggregation layer: who gets in, what is told, an autoscaler that scales."""
 
 import base64
 import json

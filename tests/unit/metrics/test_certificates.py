@@ -54,5 +54,5 @@ def test_the_key_reaches_tls_without_a_file_on_disk():
 
 
 def test_a_key_of_another_is_an_os_error():
-    with pytest.raises(OSError, match="(?i)mismatch"):
+    with pytest.raises(OSError, match=r"(?i)mismatch"):
         tls_context(replace(BUNDLE, key=OTHER.key), OTHER.authorities.decode())

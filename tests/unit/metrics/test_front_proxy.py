@@ -1,4 +1,4 @@
-"""Reading whom to trust, and who a request says it comes from; the handshake itself is tested on a real control plane."""
+"""Reading whom to trust and who a request says it is from; the handshake is tested on a real control plane."""
 
 import pytest
 
