@@ -244,7 +244,7 @@ def _small_child(kind: Kind, document: Mapping[str, Any]) -> JsonObject:
     """Without what changes by itself: the version, and every status but the autoscaler's conditions."""
     metadata = {n: v for n, v in document["metadata"].items() if n not in {"managedFields", "resourceVersion", "generation"}}
     small = {name: value for name, value in document.items() if name != "status"} | {"metadata": metadata}
-    small.setdefault("kind", kind.name)
+    small |= {"apiVersion": kind.api_version, "kind": kind.name}  # items of a list say neither
     if kind is kinds.AUTOSCALER:
         conditions = (document.get("status") or {}).get("conditions") or []
         kept = [{name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in conditions]
