@@ -52,6 +52,7 @@ class Reason(StrEnum):
     MULTI_NODE_NOT_SUPPORTED = "MultiNodeNotSupported"
     STATE_SLOTS_TOO_FEW = "StateSlotsTooFew"
     CROSSES_ISLAND = "CrossesIsland"
+    SLICES_CANNOT_JOIN = "SlicesCannotJoin"
     NOT_ENOUGH_FREE_GPUS = "NotEnoughFreeGpus"
     NOT_ENOUGH_GPUS_PER_NODE = "NotEnoughGpusPerNode"
     PRODUCT_NOT_WANTED = "ProductNotWanted"

@@ -258,7 +258,7 @@ def _needs(layout: Layout, context: Context, needed: tuple[int, int] | None, wha
     if needed is None or have is None or have >= needed:
         return None
     return _no(
-        layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability x 10, for {what}"
+        layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability for {what}"
     )
 
 

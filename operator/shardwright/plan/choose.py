@@ -4,6 +4,7 @@ Tried in order until something can be placed: the whole context inside islands, 
 if the user named none), then both again with tensor groups across islands (unless the user forbids that).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -165,11 +166,17 @@ _ROOM = frozenset(
 
 
 def _nearest_first(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
-    """What lacked room first, by the part that it misses; then what fits and is slower; then what can never be."""
+    """What lacked room first, by the part that it misses; then what fits and is slower; then what can never be.
+
+    Among the last, layouts that fail one rule come before those that fail many.
+    """
+    found = tuple(rejections)
+    failures = Counter((rejection.pool, rejection.layout) for rejection in found)
 
     def key(rejection: Rejection) -> tuple[object, ...]:
         rank = 0 if rejection.reason in _ROOM else 1 if rejection.reason is Reason.SLOWER else 2
+        failed = failures[rejection.pool, rejection.layout] if rank == 2 else 0
         missing = abs(rejection.need - rejection.have) * 1000 // max(1, rejection.have)
-        return (rank, missing, rejection.pool, rejection.layout, rejection.reason)
+        return (rank, failed, missing, rejection.pool, rejection.layout, rejection.reason)
 
-    return tuple(sorted(rejections, key=key))
+    return tuple(sorted(found, key=key))

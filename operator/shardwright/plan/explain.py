@@ -13,6 +13,8 @@ from shardwright.plan.site import Site
 from shardwright.plan.types import MemoryForecast, Placement, Plan, PlanRequest, Rejection
 
 _GIB = 1 << 30
+COMPUTE = "compute capability"
+"""Units that begin so are in tenths."""
 
 
 def gib(size: int) -> str:
@@ -69,6 +71,8 @@ def need_and_have(lost: Rejection) -> str:
     """The two figures in their unit."""
     if lost.unit == "bytes":
         return f"needs {gib(lost.need)}, has {gib(lost.have)}"
+    if lost.unit.startswith(COMPUTE):
+        return f"needs {lost.need // 10}.{lost.need % 10}, has {lost.have // 10}.{lost.have % 10} {lost.unit}"
     if lost.reason is Reason.SLOWER:
         return f"{lost.have:,} against {lost.need:,} {lost.unit}"
     return f"needs {lost.need:,}, has {lost.have:,} {lost.unit}"
@@ -86,10 +90,12 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
         parts.append(f"context ≤ {found.context:,}")
     if found.fp8:
         parts.append("FP8 weights")
+    if found.half:
+        parts.append('spec.engine.args {dtype: "half"}, because these GPUs have no bfloat16')
+    if parts:
+        return f"needs {', or '.join(parts)}"
     refused = [r for site in sites for r in site.refused]
-    if not parts and refused:
-        return f"every pool is out: {'; '.join(rejection(r) for r in refused[:3])}"
-    return f"needs {', or '.join(parts)}" if parts else ""
+    return f"every pool is out: {'; '.join(rejection(r) for r in refused[:3])}" if refused else ""
 
 
 def assumptions(option: Option) -> tuple[str, ...]:
@@ -103,7 +109,16 @@ def assumptions(option: Option) -> tuple[str, ...]:
             "Kubernetes lets a pod ask for a number, not for an island"
         )
     if option.crosses_island:
-        found.append(f"TP{layout.tensor} crosses groups of well-linked GPUs because nothing else fits; it costs speed")
+        found.append(_crossing(option))
     if layout.nodes_per_replica > 1 and not any(node.fabric_domain for node in option.nodes):
         found.append("nodes of this pool reach each other over one network: none names its fabric domain")
     return tuple(found)
+
+
+def _crossing(option: Option) -> str:
+    """What it costs that a tensor group reaches beyond one island."""
+    pool, layout = option.pool, option.layout
+    between = pool.network_bandwidth if layout.tensor > layout.gpus_per_pod else pool.cross_island_bandwidth
+    inside = f"{pool.link_bandwidth // 10**9} GB/s" if pool.link_bandwidth else "nothing"
+    slow = f"{between // 10**9} GB/s instead of {inside}"
+    return f"TP{layout.tensor} crosses groups of well-linked GPUs: every layer's collectives run at {slow}"

@@ -5,7 +5,7 @@ input.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shardwright.api.spec import Priority
 from shardwright.inventory import Pool, PoolNode
@@ -33,6 +33,13 @@ class Option:
     placed: int
     """Of the wanted, how many fit here alone."""
     crosses_island: bool = False
+    short_of_pool: int = 0
+    """Per mille of the wanted that another layout would place on the same pool and this one does not."""
+
+    @property
+    def short(self) -> int:
+        """Per mille of the wanted that do not fit here."""
+        return (self.wanted - self.placed) * 1000 // max(1, self.wanted)
 
     @property
     def gpus(self) -> int:
@@ -45,6 +52,7 @@ Key = tuple[object, ...]
 
 def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -> list[Option]:
     """Best first. `by_total`: replicas follow from a GPU budget, so what all of them serve together counts."""
+    options = _beside_pool_mates(options)
     if request.priority is Priority.LATENCY:
         return _by_latency(options, request)
     if request.priority is Priority.COST:
@@ -52,6 +60,14 @@ def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -
             options, key=lambda o: (*_common(o, request), *_price(o, request), *_speed(o, by_total), *_tie(o))
         )
     return sorted(options, key=lambda o: (*_common(o, request), *_speed(o, by_total), *_tie(o)))
+
+
+def _beside_pool_mates(options: Sequence[Option]) -> list[Option]:
+    """Say of each option how far it stays behind the layout that places most on its own pool."""
+    least: dict[str, int] = {}
+    for option in options:
+        least[option.pool.name] = min(option.short, least.get(option.pool.name, option.short))
+    return [replace(o, short_of_pool=o.short - least[o.pool.name]) if o.short else o for o in options]
 
 
 def _by_latency(options: Sequence[Option], request: PlanRequest) -> list[Option]:
@@ -71,14 +87,18 @@ def _by_latency(options: Sequence[Option], request: PlanRequest) -> list[Option]
 
 
 def _common(option: Option, request: PlanRequest) -> Key:
-    """What counts before any objective: all replicas placed, the context asked for, the user's order of products."""
-    short = (option.wanted - option.placed) * 1000 // max(1, option.wanted)
-    return (short, -option.memory.context_length, _preference(option.pool.product.name, request.gpu_products))
+    """What counts before any objective: all replicas placed, the context asked for, the user's order of products.
+
+    Where replicas may go to unlike GPUs, what does not fit on the first kind goes to the next, so a kind that holds only
+    some of them loses nothing by that.
+    """
+    short = 0 if request.allow_mixed_products else option.short
+    return (option.short_of_pool, short, -option.memory.context_length, _preference(option.pool, request.gpu_products))
 
 
-def _preference(product: str, wanted: Sequence[str]) -> int:
-    folded = [name.casefold() for name in wanted]
-    return folded.index(product.casefold()) if product.casefold() in folded else len(folded)
+def _preference(pool: Pool, wanted: Sequence[str]) -> int:
+    names = {pool.product.name.casefold(), *(label.casefold() for label in pool.product.labels)}
+    return next((index for index, name in enumerate(wanted) if name.casefold() in names), len(wanted))
 
 
 def _speed(option: Option, by_total: bool) -> Key:

@@ -11,6 +11,8 @@ from shardwright.plan.types import Layout, PlanRequest, Rejection, Verdict
 from shardwright.plan.verdicts import kind_of
 
 EVERY_LAYOUT = "every layout"
+_OF_THE_GPU = frozenset({Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, Reason.DTYPE_NEEDS_NEWER_GPU})
+"""Refusals that no other layout on the same GPUs would escape: said once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,10 @@ def refusals_of(request: PlanRequest, tried: Sequence[Tried], crossing: bool) ->
         seen: set[tuple[str, Reason]] = set()
         for verdict in each.verdicts:
             for r in verdict.rejections:
-                if (r.layout, r.reason) not in seen:
-                    seen.add((r.layout, r.reason))
-                    found.append(Rejection(name, r.layout, r.reason, r.need, r.have, r.unit))
+                layout = EVERY_LAYOUT if r.reason in _OF_THE_GPU else r.layout
+                if (layout, r.reason) not in seen:
+                    seen.add((layout, r.reason))
+                    found.append(Rejection(name, layout, r.reason, r.need, r.have, r.unit))
             if not verdict.rejections:
                 found += _unplaceable(request, each.site, verdict, crossing)
     return found
@@ -93,7 +96,8 @@ def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: b
     layout, name = verdict.layout, site.pool.name
     gpus, text = layout.gpus_per_replica, layout.text
     if verdict.crosses_island and not crossing:
-        have = max((len(island) for island in site.pool.islands), default=layout.tensor - 1)
+        largest = max((len(island) for island in site.pool.islands), default=layout.tensor - 1)
+        have = min(largest, layout.gpus_per_pod)
         yield Rejection(
             name, text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), "GPUs of one island"
         )

@@ -34,6 +34,8 @@ class Nearest:
     gpus: MoreGpus | None = None
     context: int | None = None
     fp8: bool = False
+    half: bool = False
+    """16-bit floats of the older kind."""
 
 
 def nearest(request: PlanRequest, sites: Sequence[Site]) -> Nearest:
@@ -41,7 +43,7 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> Nearest:
     usable = [site for site in sites if not site.refused]
     more = min(_more_gpus(request, usable), key=lambda m: (m.missing, m.layout, m.pool), default=None)
     context = max(_contexts(request, usable), default=0)
-    return Nearest(more, context or None, _fp8_helps(request, usable))
+    return Nearest(more, context or None, _fp8_helps(request, usable), _half_helps(request, usable))
 
 
 def _more_gpus(request: PlanRequest, sites: Sequence[Site]) -> Iterator[MoreGpus]:
@@ -83,7 +85,19 @@ def _fp8_helps(request: PlanRequest, sites: Sequence[Site]) -> bool:
     """Whether weights of eight bits would fit on what is free."""
     if request.model.weight_formats:
         return False
-    question = replace(question_of(request), model=in_fp8(request.model), quantization="fp8")
+    return _fits(replace(question_of(request), model=in_fp8(request.model), quantization="fp8"), sites)
+
+
+def _half_helps(request: PlanRequest, sites: Sequence[Site]) -> bool:
+    """Whether GPUs without bfloat16 would do in float16."""
+    if request.model.dtype != "bfloat16" or any(name == "dtype" for name, _ in request.engine_args):
+        return False
+    options = tuple(sorted((*request.engine_args, ("dtype", "half"))))
+    return _fits(replace(question_of(request), engine_args=options), sites)
+
+
+def _fits(question: PlanRequest, sites: Sequence[Site]) -> bool:
+    """Whether any cut of another question fits on what is free."""
     return any(
         not verdict.rejections and capacity(site.free, verdict.layout)
         for site in sites
