@@ -20,7 +20,7 @@ CASES = {
     "defaults": [],
     "everything": [
         "--set=externalMetrics.install=true,namespaces={team-a,team-b},settings.resyncSeconds=30,settings.cacheHostPath=/cache",
-        "--set=image.repository=registry.example/op,image.tag=1,engineImages.vllm.nvidia=registry.example/vllm:1",
+        "--set=image.repository=registry.example/op,image.tag=v1,engineImages.vllm.nvidia=registry.example/vllm:1",
         "--set=imagePullSecrets[0].name=pull,priorityClassName=high,nodeSelector.zone=a,podAnnotations.a=b,podLabels.c=d",
         "--set=tolerations[0].operator=Exists,serviceAccount.annotations.role=r,metricsService.annotations.scrape=yes",
     ],
