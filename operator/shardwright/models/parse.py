@@ -94,6 +94,7 @@ def build(
         vision_tokens=tower.tokens,
         vision_hidden_size=tower.hidden_size,
         tied_embeddings=tied,
+        residual_streams=max(1, min(64, reader.stated("hc_mult", 1))),
         rope_bytes=rope_bytes(reader, slots, heads),
         kv_cache_dtype=rules.kv_cache_dtype,
         layers=layers,

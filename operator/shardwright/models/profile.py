@@ -180,6 +180,8 @@ class ModelProfile:
     """Most tokens of one image; 0 = unknown or none."""
     vision_hidden_size: int = 0
     tied_embeddings: bool = False
+    residual_streams: int = 1
+    """Hyper-connections carry so many hidden states per token, mixed in float32."""
     rope_bytes: int = 0
     """Tables of rotary positions that the engine keeps on each rank."""
     kv_cache_dtype: str | None = None

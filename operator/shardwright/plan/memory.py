@@ -6,7 +6,7 @@ stage decides for all. Never raises on odd numbers: what cannot be is a reason. 
 
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName
-from shardwright.catalog.types import GpuProduct, LinkKind
+from shardwright.catalog.types import GpuProduct, LinkKind, Vendor
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.memory_activation import stage_activations
 from shardwright.plan.memory_arguments import EngineArguments
@@ -39,7 +39,7 @@ def forecast(
     tokens = max(1, min(tokens, sequences * context)) if args.max_num_batched_tokens is None else tokens
     drafts = args.speculative_method in DRAFTING and bool(profile.draft_layers)
     requested = -(-memory_bytes * (args.gpu_memory_utilization_ppm or facts.utilization_ppm) // MILLION)
-    ranks = rank_memory(profile, layout, gpu, facts, args, requested, memory_bytes, tokens, sequences, drafts, engine)
+    ranks = rank_memory(profile, layout, gpu, facts, args, requested, memory_bytes, tokens, sequences, context, drafts, engine)
     in_flight = tokens * (max(facts.async_batches, layout.pipeline) if facts.async_batches > 1 else 1)
     stages = [rank.kv_cache_bytes for rank in ranks[:: layout.tensor]]
     if args.max_model_len == -1:
@@ -55,7 +55,7 @@ def forecast(
         context_length=context,
         fits=not reasons,
         reasons=tuple(dict.fromkeys(reasons)),
-        assumptions=assumptions(profile, facts, engine, engine_version),
+        assumptions=assumptions(profile, facts, engine, engine_version, gpu),
     )
 
 
@@ -80,14 +80,17 @@ def rank_memory(
     total: int,
     tokens: int,
     sequences: int,
+    context: int,
     drafts: bool,
     engine: EngineName,
 ) -> tuple[RankMemory, ...]:
     """Every rank's memory, in order pipeline x tensor."""
     weights = stage_weights(profile, layout, drafts, facts.expert_padding(gpu.compute_capability, gpu.vendor))
-    peaks = stage_activations(profile, layout, facts, tokens, sequences)
+    peaks = stage_activations(profile, layout, facts, tokens, sequences, context)
     switched = gpu.link in (LinkKind.NVSWITCH, LinkKind.XGMI)
     other = facts.non_torch_bytes(layout.tensor, layout.pipeline, switched)
+    if gpu.vendor is not Vendor.NVIDIA:
+        other += total * facts.unmeasured_reserve_ppm // MILLION
     graphs = 0 if args.enforce_eager else graph_bytes(profile, layout, facts, sequences)
     ranks = []
     for weight, peak in zip(weights, peaks, strict=True):
@@ -134,11 +137,16 @@ def largest_context(
     return low
 
 
-def assumptions(profile: ModelProfile, facts: VersionFacts, engine: EngineName, version: str | None) -> tuple[str, ...]:
+def assumptions(
+    profile: ModelProfile, facts: VersionFacts, engine: EngineName, version: str | None, gpu: GpuProduct
+) -> tuple[str, ...]:
     """What the forecast took for granted."""
     stated = list(profile.assumptions)
     if not facts.known:
         stated.append(f"engine version {version or 'not stated'}: the facts of the default version are used")
+    if gpu.vendor is not Vendor.NVIDIA and facts.unmeasured_reserve_ppm:
+        share = facts.unmeasured_reserve_ppm / 10_000
+        stated.append(f"{gpu.vendor} GPUs: few start-up logs check this forecast, so {share:g} % of the memory is held back")
     if engine is EngineName.TRTLLM:
         stated.append("trtllm memory is unmeasured: no start-up log was found to check its rule against")
     return tuple(stated)

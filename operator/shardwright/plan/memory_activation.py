@@ -6,12 +6,13 @@ moment of one layer. What is fitted (the bytes beside hidden states) stands by v
 
 from functools import lru_cache
 
-from shardwright.models.profile import ModelProfile, Part
+from shardwright.models.profile import CacheKind, ModelProfile, Part
 from shardwright.plan.memory_versions import VersionFacts
 from shardwright.plan.memory_weights import share, up
 from shardwright.plan.types import Layout
 
 ACTIVATION_BYTES = 2
+INDEX_LOGITS_BYTES = 512 << 20
 HIDDEN_COPIES = 5
 """Hidden states alive at the widest moment: input, residual, normed, output and one being made."""
 
@@ -32,7 +33,8 @@ def experts_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
 def forward_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
     """The widest moment of a layer: gate and up projections, their product, and the hidden states around them."""
     inner = share(max(profile.intermediate_size, profile.shared_expert_intermediate_size), layout.tensor)
-    wide = 3 * inner + HIDDEN_COPIES * profile.hidden_size
+    streams = profile.residual_streams * (2 if profile.residual_streams > 1 else 1)
+    wide = 3 * inner + HIDDEN_COPIES * profile.hidden_size * streams
     narrow = inner if any(f.bits == 8 for f in profile.weight_formats) else 0  # the 8-bit copy that goes into the matrix product
     return tokens * (wide * ACTIVATION_BYTES + narrow) + experts_bytes(profile, layout, tokens)
 
@@ -42,10 +44,29 @@ def sampler_bytes(profile: ModelProfile, facts: VersionFacts, sequences: int) ->
     return sequences * up(profile.vocab_size, 64) * facts.sampler_bytes
 
 
+def sparse_bytes(profile: ModelProfile, tokens: int, context: int) -> int:
+    """Buffers of sparse latent attention that the profiling run reserves: gathered vectors or index keys, and index logits.
+
+    Sizes as in vLLM 0.32.0: flashmla_sparse (5 contexts of 576 bfloat16), DeepSeek V4 (4 compressed contexts), indexer (40 contexts
+    of 132 bytes over the compression), and the cap on the logits.
+    """
+    index = next((c for layer in profile.layers for c in layer.caches if c.kind is CacheKind.INDEX), None)
+    if index is None or not profile.is_latent_attention:
+        return 0
+    latent = next((c for layer in profile.layers for c in layer.caches if c.kind is CacheKind.LATENT), index)
+    if index.packs:
+        gathered = 4 * (context // index.tokens_per_state + tokens) * latent.key_dim * ACTIVATION_BYTES
+    else:
+        gathered = 5 * context * latent.key_dim * ACTIVATION_BYTES
+    return max(gathered, 40 * context // index.tokens_per_state * (index.key_dim + 4)) + INDEX_LOGITS_BYTES
+
+
 @lru_cache(maxsize=4096)
-def stage_activations(profile: ModelProfile, layout: Layout, facts: VersionFacts, tokens: int, sequences: int) -> tuple[int, ...]:
+def stage_activations(
+    profile: ModelProfile, layout: Layout, facts: VersionFacts, tokens: int, sequences: int, context: int
+) -> tuple[int, ...]:
     """Peak of a rank in each pipeline stage, first to last."""
-    forward = forward_bytes(profile, layout, tokens)
+    forward = forward_bytes(profile, layout, tokens) + sparse_bytes(profile, tokens, context)
     hidden = tokens * profile.hidden_size * ACTIVATION_BYTES
     kept = hidden * (2 if profile.is_multimodal else 1) + facts.activation_base
     lasting = experts_bytes(profile, layout, tokens) if facts.expert_workspace and workspace_lasts(profile) else 0

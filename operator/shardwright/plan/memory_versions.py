@@ -32,6 +32,7 @@ class VersionFacts:
     kv_scheme_followed: bool
     hopper_experts: bool
     refines_blocks: bool
+    unmeasured_reserve_ppm: int
     graph_bytes: int
     known: bool
     """False when the version could not be read and the default's facts were taken."""

@@ -17,6 +17,8 @@ from shardwright.plan.memory import EngineArguments, batch_limits, forecast
 from shardwright.plan.memory_versions import version_facts
 from shardwright.plan.types import Layout, MemoryForecast, PlanRequest, Rejection, Verdict
 
+MOST_TIMES_THE_FEWEST = 4
+"""How many times the GPUs that just hold a model a replica over several pods may take."""
 CONTEXT_REASONS = frozenset({Reason.KV_CACHE_TOO_SMALL, Reason.CONTEXT_TOO_LONG})
 """Refusals that a shorter context may lift."""
 _CONTEXT_STEP = 1024
@@ -38,31 +40,32 @@ def question_of(request: PlanRequest) -> PlanRequest:
 
 @lru_cache(maxsize=1024)
 def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Verdict, ...]:
-    """Judge every cut of one pod, and of up to `most_pods` pods up to twice the fewest GPUs that hold the model.
+    """Judge every cut of one pod, and of up to `most_pods` pods up to four times the fewest GPUs that hold the model.
 
-    A replica over more GPUs than that is two replicas that wait for each other. `shorten`: where the whole context does
+    Beyond that KV cache is plentiful, and a replica is several replicas that wait for each other. `shorten`: where the whole context does
     not fit, take the longest that does (only if the user named none).
     """
     mixture, pins = question.model.is_mixture_of_experts, question.pins
     found: list[Verdict] = []
     fewest = 0
     for layout in layouts(kind.gpus_per_node, most_pods, pins, mixture_of_experts=mixture):
-        if layout.nodes_per_replica > 1 and 0 < fewest * 2 < layout.gpus_per_replica and pins.nodes_per_replica is None:
+        if layout.nodes_per_replica > 1 and 0 < fewest * MOST_TIMES_THE_FEWEST < layout.gpus_per_replica and pins.nodes_per_replica is None:
             break
-        verdict = _verdict(question, kind, layout, shorten)
+        verdict = verdict_on(question, kind, layout, shorten)
         if not verdict.rejections:
             fewest = min(fewest or layout.gpus_per_replica, layout.gpus_per_replica)
         found.append(verdict)
     return tuple(found)
 
 
-def _verdict(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
+def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
+    """Judge one cut: first what can never be, then memory, then speed, each only where the one before lets it pass."""
     context = Context(question.model, kind.product, question.engine, question.engine_args)
     crosses = crosses_island(layout, kind)
     refused = refusals(layout, context)
     if layout.gpus_per_replica > 1 and not kind.multi_gpu:
-        lonely = Rejection("", layout.text, Reason.SLICES_CANNOT_JOIN, layout.gpus_per_replica, 1, "GPU slices of one replica")
-        refused = (*refused, lonely)
+        gpus = layout.gpus_per_replica
+        refused = (*refused, Rejection("", str(layout), Reason.SLICES_CANNOT_JOIN, gpus, 1, "GPU slices in a replica"))
     if refused:
         return Verdict(layout, refused, crosses_island=crosses)
     memory = fitting_memory(question, kind, layout, shorten)
