@@ -156,7 +156,7 @@ class ModelFacts(Schema):
     """Facts of a model that the operator cannot read by itself."""
 
     config_map_ref: ConfigMapReference
-    """Key `config.json`, and optionally `model.safetensors.index.json`."""
+    """Its key `config.json` holds the model's own file of that name."""
 
 
 class ModelSpec(Schema):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shardwright.api.problems import FieldProblem
 from shardwright.api.reasons import Reason
-from shardwright.api.spec import EngineName, InferenceDeploymentSpec, Replan, RouterMode
+from shardwright.api.spec import EngineName, InferenceDeploymentSpec, Replan, RouterMode, ScalingMode
 
 QUEUE_DEPTH = "queueDepth"
 """The one metric that can be scaled on."""
@@ -20,6 +20,10 @@ class _Row:
     field: str
     asked: Callable[[InferenceDeploymentSpec], bool]
     message: str
+
+
+def _is_managed(spec: InferenceDeploymentSpec) -> bool:
+    return spec.autoscaling is not None and spec.autoscaling.mode is ScalingMode.MANAGED
 
 
 def _scales_on_others(spec: InferenceDeploymentSpec) -> bool:
@@ -44,15 +48,10 @@ _ROWS = (
         "Kueue queues are not used yet: remove queueName",
     ),
     _Row(
-        "spec.placement.allowMixedProducts",
-        lambda spec: spec.placement.allow_mixed_products,
-        "replicas of one deployment run on one GPU product yet: remove it, or make one InferenceDeployment per product",
-    ),
-    _Row(
         "spec.autoscaling",
-        lambda spec: spec.autoscaling is not None and spec.engine.name is EngineName.TRTLLM,
+        lambda spec: _is_managed(spec) and spec.engine.name is EngineName.TRTLLM,
         "trtllm-serve 1.2.1 reports no queue depth (the gauges came with 1.3.0), so there is nothing to scale on: "
-        "remove autoscaling and set spec.replicas, or use engine vllm",
+        "remove autoscaling and set spec.replicas, use mode External with your own autoscaler, or use engine vllm",
     ),
     _Row(
         "spec.autoscaling.minReplicas",
@@ -73,13 +72,7 @@ _ROWS = (
     _Row(
         "spec.rollout.replan",
         lambda spec: spec.rollout.replan is Replan.ALWAYS,
-        "running layouts are not replaced by better ones yet: use WhenBroken or Never; condition LayoutOptimal says "
-        "when a better one is possible",
-    ),
-    _Row(
-        "spec.model.source.image",
-        lambda spec: spec.model.source is not None and spec.model.source.image is not None,
-        "models in OCI images are not mounted yet: use hub, persistentVolumeClaim or hostPath",
+        "running layouts are not replaced by better ones yet: use WhenBroken or Never",
     ),
 )
 

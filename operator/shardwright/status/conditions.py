@@ -99,7 +99,7 @@ def layout_optimal(situation: Situation) -> Verdict:
         return Verdict(UNKNOWN, Reason.NO_LAYOUT, "no layout runs")
     if situation.better:
         return Verdict(FALSE, Reason.BETTER_LAYOUT_KNOWN, situation.better)
-    return Verdict(TRUE, Reason.BEST_LAYOUT_RUNS, "no better layout is known for this spec on this cluster")
+    return Verdict(TRUE, Reason.BEST_LAYOUT_RUNS, "it was the best one when it was planned, and no better one is known")
 
 
 def scaling_active(situation: Situation) -> Verdict:

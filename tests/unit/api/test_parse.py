@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardwright.api.parse import check_name, parse_spec
-from shardwright.api.reasons import Reason
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.api.support import not_supported
+from shardwright.reconcile.accept import accept
+from shardwright.reconcile.types import ModelFacts
 from support.malformed import become_conditions, refused
 
 MODEL = {"model": {"id": "Qwen/Qwen3-8B"}}
@@ -25,12 +26,18 @@ def test_what_the_api_server_refuses_is_refused_here_with_the_same_field(case):
 
 
 @pytest.mark.parametrize("case", become_conditions(), ids=lambda case: case.name)
-def test_what_the_schema_lets_through_is_named_here_unless_another_room_judges_it(case):
+def test_what_the_schema_lets_through_is_refused_by_name_before_it_is_planned(case):
     reason = case.condition.split()[-1]
-    if reason not in (Reason.NOT_SUPPORTED_YET, Reason.SPEC_INVALID):
+    if not case.condition.startswith("Accepted"):
         assert problems_of(case.manifest) == ()
         return
-    (problem,) = problems_of(case.manifest)
+    verdict = accept(
+        case.manifest["metadata"]["name"],
+        case.manifest["spec"],
+        ModelFacts(problem="the ConfigMap is not there: make it"),
+    )
+    assert isinstance(verdict, tuple)
+    (problem,) = verdict
     assert problem.field.startswith(case.field)
     assert problem.reason == reason
     assert len(problem.message) > 20
