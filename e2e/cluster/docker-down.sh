@@ -6,6 +6,7 @@ set -euo pipefail
 pid=$(cat "$STATE/dockerd.pid")
 [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || { rm -f "$STATE/dockerd.pid"; exit 0; }
 [ -z "$(docker ps -q)" ] || { say "containers still run; the Docker engine stays up"; exit 0; }
+! pgrep -x docker >/dev/null || { say "another docker command is at work; the Docker engine stays up"; exit 0; }
 kill "$pid"
 for _ in $(seq 60); do [ -d "/proc/$pid" ] || { rm -f "$STATE/dockerd.pid"; exit 0; }; sleep .5; done
 stop "the Docker engine (process $pid) did not end within 30 s"

@@ -25,11 +25,12 @@ python() {
 }
 control_plane() { need_packages ip:iproute2; "$CLUSTER_HOME/build-binaries.sh" >/dev/null; }
 node_and_base_images() {
+  local stop_engine=1; ! docker info >/dev/null 2>&1 || stop_engine=
   "$CLUSTER_HOME/docker-up.sh"
   NODE_IMAGE=1 "$CLUSTER_HOME/build-binaries.sh" >/dev/null
   "$CLUSTER_HOME/node-image.sh" >/dev/null
   "$CLUSTER_HOME/base-image.sh" >/dev/null
-  "$CLUSTER_HOME/docker-down.sh"
+  [ -z "$stop_engine" ] || "$CLUSTER_HOME/docker-down.sh"
 }
 
 case $upto in
