@@ -13,7 +13,7 @@ from shardwright.api import labels
 from shardwright.catalog.types import LinkKind, NetworkKind
 from shardwright.inventory.types import Islands
 
-_BANDWIDTH = re.compile(r"^(\d{1,9}(?:\.\d{1,6})?) ?([KMGT]i?)?(B|b|bit|bps|Bps|B/s|b/s|bit/s)$")
+_BANDWIDTH = re.compile(r"^(\d{1,9}(?:\.\d{1,6})?) ?([KMGT]i?)?(B/s|b/s|Bps|bps|bit/s)$", re.ASCII)
 _PREFIXES = {
     "": 1,
     "K": 10**3,
@@ -25,7 +25,7 @@ _PREFIXES = {
     "Gi": 1 << 30,
     "Ti": 1 << 40,
 }
-_RANGE = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
+_RANGE = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$", re.ASCII)
 _MOST_GPUS = 1024
 _LONGEST = 4096
 Value = TypeVar("Value")

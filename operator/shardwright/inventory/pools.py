@@ -6,7 +6,6 @@ Pure in its arguments: the order of nodes, pods and promises never changes the a
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from shardwright.inventory.types import (
     Inventory,
@@ -153,19 +152,23 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _selector(traits: PoolTraits, identities: Mapping[PoolTraits, Mapping[Labels, int]]) -> Labels:
-    """The fewest labels, best first, that all nodes of this pool carry and no node of another; empty where none do."""
+    """Few labels, best first, that all nodes of this pool carry and no node of another; empty where none do."""
     mine = list(identities[traits])
     common = [item for item in mine[0] if all(item in other for other in mine)]
     others = [set(labels) for pool, found in identities.items() if pool is not traits for labels in found]
-    for size in range(1, len(common) + 1):
-        for labels in combinations(common, size):
-            if not any(other.issuperset(labels) for other in others):
-                return labels
+    chosen: list[tuple[str, str]] = []
+    for item in common:
+        alike = [labels for labels in others if item in labels]
+        if not chosen or len(alike) < len(others):
+            chosen.append(item)
+        others = alike
+        if not others:
+            return tuple(chosen)
     return ()
 
 
 def _names(pools: Sequence[PoolTraits]) -> dict[PoolTraits, str]:
-    """`h100-sxm-8`; where two would share a name, what tells them apart is appended, a number where nothing short does."""
+    """`h100-sxm-8`; where two would share a name, what tells them apart is appended."""
     base: dict[str, list[PoolTraits]] = defaultdict(list)
     for traits in pools:
         base[f"{_slug(traits.product.name)}-{traits.gpus_per_node}"].append(traits)
@@ -185,11 +188,7 @@ def _suffixes(alike: Sequence[PoolTraits]) -> list[str]:
         ["x".join(str(len(island)) for island in t.islands) for t in alike],
     )
     telling = [words for words in traits_of if len(set(words)) > 1]
-    suffixes = (
-        ["".join(f"-{word}" for word in words) for words in zip(*telling, strict=True)]
-        if telling
-        else [""] * len(alike)
-    )
+    suffixes = ["".join(f"-{words[at]}" for words in telling) for at in range(len(alike))]
     order = sorted(range(len(alike)), key=lambda at: (suffixes[at], repr(alike[at])))
     seen: Counter[str] = Counter()
     for index in order:

@@ -10,6 +10,8 @@ from shardwright.topology.types import Closeness, Islands, Reading, Tier, Topolo
 
 _MUTE = frozenset({"", "N/A", "-1", "None"})
 """What a NUMA column says when it says nothing."""
+_COMMON = frozenset({Closeness.SWITCH, Closeness.NEAR, Closeness.FAR})
+"""What a pair that was cut off may be in any machine; it may be FAST only where others are."""
 Pairs = Mapping[tuple[int, int], Closeness]
 
 
@@ -20,7 +22,7 @@ def draw_islands(reading: Reading) -> Topology:
     """
     gpus = reading.gpus
     unknown = [(a, b) for a in gpus for b in gpus if a < b and (a, b) not in reading.pairs]
-    guesses = sorted(set(reading.pairs.values())) if unknown and reading.pairs else [Closeness.FAR]
+    guesses = sorted(_COMMON | set(reading.pairs.values())) if unknown and reading.pairs else [Closeness.FAR]
     answers = {_draw(reading, {**dict.fromkeys(unknown, guess), **reading.pairs}) for guess in guesses}
     if len(answers) > 1 or (unknown and not reading.pairs and any(numa == "" for numa in _numa_of(reading).values())):
         pairs = ", ".join(f"GPU{a}-GPU{b}" for a, b in unknown[:3])

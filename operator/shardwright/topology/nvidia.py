@@ -21,6 +21,8 @@ _BEFORE = r"^(?:(?!GPU\d).){0,80}?"
 _HEADER = re.compile(_BEFORE + r"(?<!\w)((?:GPU\d{1,4}\s*)+)(?=$|NIC|mlx|CPU|NUMA|GPU NUMA|\.\.\.|[a-z])(.*)$")
 _ROW = re.compile(_BEFORE + r"(?<!\w)GPU(\d{1,4})(?=\s|X|NV)\s*(.*)$")
 _NIC_ROW = re.compile(r"^\s*(NIC\d+|[a-z]\w*\d+)\s")
+_PEER_STATUS = re.compile(r"^\s*(?:OK|[CGT]?NS|DR|U)(?:\s|$)")
+"""What `topo -p2p` says of a pair."""
 _LOOSE = re.compile(r"(?:^|\s)(?:NV\d+|PIX|PXB|PHB|NODE|SYS|SOC|X)\s+(?:NV\d+|PIX|PXB|PHB|NODE|SYS|SOC|X)(?:\s|$)")
 """Two link words in a row: part of a matrix wherever it stands."""
 _MOST_GPUS = 1024
@@ -39,11 +41,16 @@ def find_header(lines: Sequence[Line]) -> int | None:
     for at, line in enumerate(lines):
         if _HEADER.match(line.text):
             row = next((found for later in lines[at + 1 :] if (found := _ROW.match(later.text))), None)
-            if row and _cells(row[2])[0]:
+            if row and _speaks_links(row[2]):
                 return at
-        elif (row := _ROW.match(line.text)) and _cells(row[2])[0]:
+        elif (row := _ROW.match(line.text)) and _speaks_links(row[2]):
             return at - 1
     return None
+
+
+def _speaks_links(body: str) -> bool:
+    cells, tail = _cells(body)
+    return bool(cells) and not _PEER_STATUS.match(tail)
 
 
 def read_matrix(lines: Sequence[Line], header_at: int) -> Reading:
