@@ -15,7 +15,7 @@ from shardwright.models.formats import MXFP4, WeightFormat, format_from_id, form
 from shardwright.models.profile import Cache, CacheKind, LayerShape, Matrix, ModelProfile, Part, Split
 from shardwright.models.quantization import Rules, read_rules, rules_for_word
 from shardwright.models.reader import ConfigReader, text_of, text_reader
-from shardwright.models.schedule import Slot, schedule
+from shardwright.models.schedule import Slot, blocks, schedule
 from shardwright.models.vision import read_tower
 
 MOST_LAYERS = 2048
@@ -49,7 +49,7 @@ def build(
     reader = text_reader(config)
     outer = ConfigReader(config)
     family = known_family(reader, outer)
-    count = reader.positive("num_hidden_layers")
+    count = reader.stated("num_hidden_layers") or len(blocks(reader)) or reader.positive("num_hidden_layers")
     if count > MOST_LAYERS:
         raise UnreadableModel(Reason.UNKNOWN_MODEL, f"{reader.where}: num_hidden_layers is {count}, which no model has")
     rules = choose_rules(config, reader, model_id, word, quant_config, own)
@@ -297,6 +297,9 @@ def draft_layers(reader: ConfigReader, layers: tuple[LayerShape, ...]) -> tuple[
     like = next((layer for layer in reversed(layers) if any(c.kind is not CacheKind.STATE for c in layer.caches)), None)
     if not count or like is None:
         return ()
+    if blocks(reader):  # single blocks: attention, then experts
+        mixed = next((layer for layer in reversed(layers) if any(m.part is Part.EXPERT for m in layer.matrices)), LayerShape(()))
+        like = LayerShape((*like.matrices, *mixed.matrices), like.caches)
     hidden = reader.positive("hidden_size")
     joint = Matrix("eh_proj", Part.MLP, hidden, 2 * hidden, Split.WHOLE, quantizable=False)
     return (LayerShape((*like.matrices, joint), like.caches),) * count

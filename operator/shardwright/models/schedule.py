@@ -25,11 +25,25 @@ class Slot:
     """dense, moe, both or none."""
 
 
-def schedule(reader: ConfigReader, family: Family, layers: int) -> list[Slot]:
-    """One slot per layer."""
+BLOCK_WORDS = {"mamba": ("linear", "none"), "attention": ("full", "none"), "moe": ("none", "moe"), "mlp": ("none", "dense")}
+
+
+def blocks(reader: ConfigReader) -> list[Slot]:
+    """Nemotron-H, whose layers are single blocks: by letters, or by words that name feed-forward blocks too; else nothing."""
     pattern = reader.text("hybrid_override_pattern")
     if pattern:
-        return [Slot(*PATTERN_LETTERS.get(pattern[i % len(pattern)], ("full", "dense"))) for i in range(layers)]
+        return [Slot(*PATTERN_LETTERS.get(letter, ("full", "dense"))) for letter in pattern]
+    words = [str(word) for word in reader.items("layers_block_type")]
+    if {"moe", "mlp"} & set(words):
+        return [Slot(*BLOCK_WORDS.get(word, ("full", "dense"))) for word in words]
+    return []
+
+
+def schedule(reader: ConfigReader, family: Family, layers: int) -> list[Slot]:
+    """One slot per layer."""
+    single = blocks(reader)
+    if single:
+        return [single[i % len(single)] for i in range(layers)]
     attention = attention_kinds(reader, family, layers)
     mixture = mixture_layers(reader, layers)
     dense = "both" if reader.flag("enable_moe_block") else "moe"
