@@ -4,6 +4,7 @@ One pod template serves leader and followers, so the role is found at run time f
 no HTTP API, so the member answers its probes. A replica of one pod needs none of this and runs the bare engine.
 """
 
+from functools import cache
 from importlib.resources import files
 
 from shardwright.engines.context import GroupContext
@@ -22,6 +23,7 @@ def member_command(on_leader: tuple[str, ...], on_follower: tuple[str, ...]) -> 
     return ("python3", f"{FILES_PATH}/member.py", *roles, "--")
 
 
+@cache
 def member_file() -> tuple[str, str]:
     """Name and text of the member's program."""
     return "member.py", files("shardwright.engines").joinpath("files", "member.py").read_text("utf-8")

@@ -33,12 +33,6 @@ def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:
 
 
 def _model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
-    location = model_location(spec)
-    if spec.model.revision and location.is_local:
-        yield FieldProblem(
-            "spec.model.revision", Reason.UNSUPPORTED_ARGUMENT,
-            "a model on a volume has no revision: remove it, or name that revision's folder in spec.model.source",
-        )
     if spec.engine.name is EngineName.TRTLLM:
         yield from _trtllm_model(spec)
 
@@ -86,13 +80,8 @@ def _environment(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
 
 
 def _pod(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
-    """Keys of the pod template that belong to the operator."""
+    """Resources that the layout decides."""
     template = spec.pod_template
-    for kind, keys in (("labels", template.labels), ("annotations", template.annotations)):
-        for key in sorted(keys or ()):
-            if key.partition("/")[0].endswith(("shardwright.io", "apps.kubernetes.io")):
-                message = f"{key} is the operator's: remove it"
-                yield FieldProblem(path_of(("spec", "podTemplate", kind, key)), Reason.UNSUPPORTED_ARGUMENT, message)
     for kind in ("limits", "requests"):
         for resource in sorted((template.resources or {}).get(kind) or ()):
             if "gpu" in resource.lower() or resource.startswith("nvidia.com/"):
