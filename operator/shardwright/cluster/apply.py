@@ -31,7 +31,13 @@ class Writer:
     async def delete(self, kind: Kind, document: Mapping[str, Any], *, grace_seconds: int | None = None) -> None:
         """Delete exactly this object; one that is gone already is fine. Raises ApiError."""
         metadata = document["metadata"]
-        await self._client.delete(kind, metadata["namespace"], metadata["name"], uid=metadata["uid"], grace_seconds=grace_seconds)
+        left = await self._client.delete(
+            kind, metadata["namespace"], metadata["name"], uid=metadata["uid"], grace_seconds=grace_seconds
+        )
+        if left is None:
+            self._store.remove(kind, document)
+        else:
+            self._store.put(kind, left)
 
     async def status(self, deployment: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Make `status` the whole status of the deployment. Raises ApiError."""

@@ -101,18 +101,23 @@ class ApiClient:
         path = kind.path(document["metadata"].get("namespace"))
         return await self._send("create", kind, "POST", path, {"fieldManager": manager}, document)
 
-    async def delete(self, kind: Kind, namespace: str | None, name: str, *, uid: str, grace_seconds: int | None = None) -> bool:
-        """Delete one object if it still has that UID; False where it is gone or another one. Raises ApiError."""
+    async def delete(
+        self, kind: Kind, namespace: str | None, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> JsonObject | None:
+        """Delete one object if it still has that UID; the object where it takes time to go, None where it is gone.
+
+        Raises ApiError.
+        """
         options: JsonObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._send("delete", kind, "DELETE", kind.path(namespace, name), None, options)
+            answer = await self._send("delete", kind, "DELETE", kind.path(namespace, name), None, options)
         except ApiError as error:
             if error.status in {404, 409}:
-                return False
+                return None
             raise
-        return True
+        return answer if answer.get("kind") == kind.name else None
 
     async def exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, JsonObject]:
         """Any request by its path: the status and the answer, status 0 where there was none. A PATCH is a merge patch."""

@@ -161,6 +161,7 @@ class Controller:
         if released - self.ledger.own(memory.uid):
             self._wake(set(), waiting=True)
         memory.waiting = decision.waiting
+        memory.formed.update(decision.formed)
         return seen, decision
 
     def _observed(self, key: Key, memory: Memory, facts: ModelFacts) -> Observed | None:
@@ -173,6 +174,7 @@ class Controller:
             pods=self.store.pods(key),
             facts=facts,
             takes_name=lambda kind, name: self.store.takes_name(kind, key[0], name),
+            formed=dict(memory.formed),
             stubborn=dict(memory.stubborn),
             refused=dict(memory.refused),
         )

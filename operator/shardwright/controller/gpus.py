@@ -75,12 +75,20 @@ class DeploymentGpus:
         """Whether pods may be put on the node."""
         return isinstance(self._fleet.node(name), NodeFacts)
 
-    def promise_holds(self, node: str, gpus: int) -> bool:
-        """Whether so many GPUs are left on the node after all pods and the promises of older deployments."""
+    def has_room(self, replica: int, node: str, gpus: int) -> bool:
+        """Whether so many GPUs are left on the node besides other replicas' pods and the promises of older deployments."""
         facts = self._fleet.node(node)
         if not isinstance(facts, NodeFacts):
             return False
-        held = self._store.held().get((node, facts.traits.gpu_resource), 0)
+        resource = facts.traits.gpu_resource
+        own = sum(
+            count
+            for usage in self._store.usage(self._key)
+            if usage.replica == replica and usage.node == node
+            for name, count in usage.devices
+            if name == resource
+        )
+        held = self._store.held().get((node, resource), 0) - own
         return facts.node.gpus - held - self._ledger.promised_to_older(self._uid, node) >= gpus
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from shardwright.reconcile.types import ChildName, ModelFacts
+from shardwright.reconcile.types import ChildName, Formed, ModelFacts
 
 
 @dataclass(slots=True)
@@ -15,6 +15,8 @@ class Memory:
     """Hash of the wish and what still differed after it was applied."""
     refused: dict[ChildName, tuple[str, str]] = field(default_factory=dict)
     """Hash of the wish and why the API server refused it."""
+    formed: dict[int, Formed] = field(default_factory=dict)
+    """Groups that were seen whole."""
     facts: ModelFacts | None = None
     facts_of: str = ""
     """Name of the ConfigMap that `facts` were read from."""

@@ -21,9 +21,9 @@ from shardwright.reconcile.live import SET, LiveReplica, live_replicas, number
 from shardwright.reconcile.objects import Comparison, applied_hash, compare, judge, name_of
 from shardwright.reconcile.placing import Seat, Seating
 from shardwright.reconcile.plans import Course, settle
-from shardwright.reconcile.restarts import Life, life
+from shardwright.reconcile.restarts import History, Life, life
 from shardwright.reconcile.rollout import Standing, turns
-from shardwright.reconcile.types import Decision, Deletion, Event, Gpus, Observed, Reservation, Write
+from shardwright.reconcile.types import Decision, Deletion, Event, Formed, Gpus, Observed, Reservation, Write
 from shardwright.status import ObservedReplica, ScalerView, Situation, Trouble, build_status, health, transitions
 
 
@@ -93,6 +93,7 @@ def _run(
         apply=comparison.apply,
         delete=(*comparison.delete, *_pod_deletions(replicas, documents, held), *_old_revisions(seen, course)),
         reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
+        formed=_formed(replicas),
         waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
         requeue_after_seconds=min((one.life.due_in_seconds for one in replicas if one.life.due_in_seconds), default=None),
     )
@@ -116,7 +117,10 @@ def _judge_replica(
     state = health(observed)
     told = next((row for row in _told(seen) if number(row.get("id")) == seat.replica), {})
     was_ready = bool(told.get("ready")) and number(told.get("incarnation")) == found.incarnation
-    alive = life(found, observed, state, active.spec.restart, now, moved=seat.moved, was_ready=was_ready)
+    formed = seen.formed.get(seat.replica)
+    replaced = formed is not None and formed.incarnation == found.incarnation and bool(formed.uids - _uids(found))
+    history = History(moved=seat.moved, was_ready=was_ready, lost_a_pod=replaced)
+    alive = life(found, observed, state, active.spec.restart, now, history)
     observed = replace(observed, incarnation=alive.incarnation)
     if alive.gave_up:
         message = f"given up after {alive.count} restarts; first: {alive.culprit}"
@@ -126,6 +130,19 @@ def _judge_replica(
     elif alive.due_in_seconds and not state.ready:
         observed = replace(observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}")
     return _Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
+
+
+def _uids(live: LiveReplica) -> frozenset[str]:
+    return frozenset(str(raw["metadata"].get("uid")) for raw, pod in live.pods if not pod.terminating)
+
+
+def _formed(replicas: list[_Replica]) -> dict[int, Formed]:
+    """Groups of several pods that are whole now; those that are not keep what is known of them."""
+    return {
+        one.seat.replica: Formed(one.life.incarnation, _uids(one.live))
+        for one in replicas
+        if one.seen.group_size > 1 and one.ready
+    }
 
 
 def _reason(culprit: str) -> Reason:

@@ -124,13 +124,14 @@ def _placement_of(nodes: Sequence[str], plan: Plan, gpus: Gpus) -> int | None:
 def _still_good(replica: LiveReplica, nodes: Sequence[str], placement: Placement, gpus: Gpus) -> bool:
     """Whether the replica may stay: bound pods' nodes are still there, open ones still have room for it."""
     bound = Counter(replica.bound_nodes)
-    for node, count in Counter(nodes).items():
+    for node, pods in Counter(nodes).items():
         if not gpus.node_exists(node):
             return False
-        open_pods = count - bound[node]
-        if open_pods > 0 and len(replica.bound_nodes) < len(nodes):
-            if not gpus.node_usable(node) or not gpus.promise_holds(node, open_pods * placement.layout.gpus_per_pod):
-                return False
+        open_pods = pods - bound[node] if len(replica.bound_nodes) < len(nodes) else 0
+        if open_pods <= 0:
+            continue
+        if not gpus.node_usable(node) or not gpus.has_room(replica.id, node, pods * placement.layout.gpus_per_pod):
+            return False
     return True
 
 

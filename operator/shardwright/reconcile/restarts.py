@@ -4,6 +4,7 @@ A restart is an incarnation: the number goes up in the status and in the set's p
 deleted. Single pods are kubelet's business. Times are RFC 3339 texts; nothing here reads a clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,7 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import RestartSpec
 from shardwright.manifests.durations import seconds
 from shardwright.reconcile.live import LiveReplica, number
-from shardwright.status import ObservedReplica, ReplicaHealth
+from shardwright.status import ObservedPod, ObservedReplica, ReplicaHealth
 
 FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 300
@@ -44,21 +45,33 @@ class Life:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a group's past that its pods do not tell."""
+
+    moved: bool = False
+    """It gets other nodes."""
+    was_ready: bool = False
+    """The status called this incarnation ready."""
+    lost_a_pod: bool = False
+    """A pod of the group as it was when whole is gone."""
+
+
 def life(
-    live: LiveReplica, seen: ObservedReplica, health: ReplicaHealth, policy: RestartSpec, now: str, *, moved: bool, was_ready: bool
+    live: LiveReplica, seen: ObservedReplica, health: ReplicaHealth, policy: RestartSpec, now: str, history: History
 ) -> Life:
-    """Judge one replica. `moved` = it gets other nodes; `was_ready` = the status called this incarnation ready."""
+    """Judge one replica: the incarnation that it shall have, and what is to be remembered of its restarts."""
     known = Life(
         incarnation=live.incarnation,
         count=number(live.annotation(labels.RESTART_COUNT)),
         time=live.annotation(labels.RESTART_TIME),
         culprit=live.annotation(labels.RESTART_CULPRIT),
     )
-    if moved:
+    if history.moved:
         return Life(known.incarnation + 1, known.count, known.time, known.culprit)
     if seen.group_size == 1 or not live.exists:
         return known
-    culprit = _culprit(seen, health, was_ready=was_ready)
+    culprit = _culprit(seen, health, history)
     if not culprit:
         return _forgiven(known, health, policy, now)
     if known.count >= policy.budget:
@@ -69,7 +82,7 @@ def life(
     return Life(known.incarnation + 1, known.count + 1, now, culprit)
 
 
-def _culprit(seen: ObservedReplica, health: ReplicaHealth, *, was_ready: bool) -> str:
+def _culprit(seen: ObservedReplica, health: ReplicaHealth, history: History) -> str:
     """The pod that broke the group, in words; empty where it is whole or on its way up."""
     if health.reason in _BREAKS_A_GROUP:
         return f"{health.reason}: {health.message}"
@@ -77,15 +90,21 @@ def _culprit(seen: ObservedReplica, health: ReplicaHealth, *, was_ready: bool) -
     for pod in members:
         if pod.restarts or pod.phase == "Failed":
             return f"{Reason.POD_RESTARTED}: pod {pod.name} {pod.message or f'restarted {pod.restarts} times'}"
-    if not was_ready or not members:
-        return f"{Reason.POD_LOST}: every pod of the group is gone" if was_ready else ""
-    if len(members) < seen.group_size:
-        present = {pod.index for pod in members}
-        missing = next(index for index in range(seen.group_size) if index not in present)
-        return f"{Reason.POD_LOST}: pod {missing} is gone"
-    first = min(pod.created_at for pod in members)
-    late = next((pod for pod in members if _apart(first, pod.created_at)), None)
-    return f"{Reason.POD_LOST}: pod {late.name} was replaced after the group had formed" if late else ""
+    if history.was_ready or history.lost_a_pod:
+        return _lost(seen.group_size, members, certain=history.lost_a_pod)
+    return ""
+
+
+def _lost(size: int, members: Sequence[ObservedPod], *, certain: bool) -> str:
+    """The pod that a group which had formed lost, in words; its name may be another pod's already."""
+    present = {pod.index for pod in members}
+    missing = next((index for index in range(size) if index not in present), None)
+    if missing is not None:
+        return f"{Reason.POD_LOST}: pod {missing} of the group is gone"
+    newest = max(members, key=lambda pod: (pod.phase == "Pending", pod.created_at))
+    if certain or newest.phase == "Pending" or _apart(min(pod.created_at for pod in members), newest.created_at):
+        return f"{Reason.POD_LOST}: pod {newest.name} was replaced after the group had formed"
+    return ""
 
 
 def _forgiven(known: Life, health: ReplicaHealth, policy: RestartSpec, now: str) -> Life:

@@ -30,8 +30,8 @@ class Gpus(Protocol):
     def fleet(self) -> Inventory:
         """All pools as they were if every GPU were free."""
 
-    def promise_holds(self, node: str, gpus: int) -> bool:
-        """Whether the deployment's promise of so many GPUs, not yet bound, still has room after pods and older promises."""
+    def has_room(self, replica: int, node: str, gpus: int) -> bool:
+        """Whether a replica's promise still stands: so many GPUs, besides other pods' and older deployments' promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,14 @@ class ModelFacts:
 
     files: Mapping[str, str] | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """The pods of a group at a moment when all of them ran."""
+
+    incarnation: int
+    uids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class Observed:
     """Whether an object that is not ours has that kind and name in the deployment's namespace."""
     stubborn: Mapping[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
+    formed: Mapping[int, Formed] = field(default_factory=dict)
+    """Groups that were seen whole, by replica; a group that lost one of those pods is broken even if another took its name."""
     refused: Mapping[ChildName, tuple[str, str]] = field(default_factory=dict)
     """What the API server refused for good: hash of the wish, and its message; not tried again while the wish stays."""
 
@@ -109,6 +119,8 @@ class Decision:
     events: tuple[Event, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     """All GPUs this deployment wants to hold."""
+    formed: Mapping[int, Formed] = field(default_factory=dict)
+    """Groups that are whole now."""
     waiting: bool = False
     """Whether a change of the GPUs could help it: it is woken by every such change."""
     requeue_after_seconds: float | None = None
