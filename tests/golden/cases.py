@@ -1,4 +1,4 @@
-"""The golden cases: a model, a pool and an engine each. The layout is given: they judge the rendering, not the planner."""
+"""The golden cases: a model, a pool and an engine each. The layout is given: they judge rendering, not planning."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +53,16 @@ def spec_of(case: Case) -> InferenceDeploymentSpec:
 
 def profile_of(case: Case) -> ModelProfile:
     return ModelProfile(
-        id=case.spec["model"]["id"], architecture="Golden", num_layers=64, hidden_size=8192, num_attention_heads=64,
-        num_kv_heads=8, head_dim=128, vocab_size=151936, max_context_length=131072, num_experts=case.experts,
+        id=case.spec["model"]["id"],
+        architecture="Golden",
+        num_layers=64,
+        hidden_size=8192,
+        num_attention_heads=64,
+        num_kv_heads=8,
+        head_dim=128,
+        vocab_size=151936,
+        max_context_length=131072,
+        num_experts=case.experts,
         dtype="bfloat16",
         quantization=case.spec["model"].get("quantization") or case.checkpoint_quantization,
         checkpoint_quantization=case.checkpoint_quantization,
@@ -69,8 +77,17 @@ def placement_of(case: Case) -> Placement:
     nodes = tuple(names[i * size : (i + 1) * size] for i in range(case.replicas)) if case.nodes_known else ()
     selector = ((label, value),) if case.selector_known else ()
     return Placement(
-        case.pool, product, vendor, resource, case.layout, case.replicas, case.replicas + 2, memory,
-        replica_nodes=nodes, pool_selector=selector, pool_nodes=names if case.nodes_known else (),
+        case.pool,
+        product,
+        vendor,
+        resource,
+        case.layout,
+        case.replicas,
+        case.replicas + 2,
+        memory,
+        replica_nodes=nodes,
+        pool_selector=selector,
+        pool_nodes=names if case.nodes_known else (),
     )
 
 
@@ -111,82 +128,231 @@ CASES = (
     Case("llama-70b-tp8", _model(LLAMA70), Layout(tensor=8), "a100-sxm-80gb-8", context_length=131072),
     Case("llama-70b-tp2-pp2", _model(LLAMA70), Layout(tensor=2, pipeline=2), "l40s-4"),
     Case("llama-70b-two-pods", _model(LLAMA70), Layout(tensor=4, pipeline=2, nodes_per_replica=2), "l40s-4"),
-    Case("llama-70b-two-groups", _model(LLAMA70) | {"replicas": 2},
-         Layout(tensor=4, pipeline=2, nodes_per_replica=2), "l40s-4", replicas=2, incarnation=3),
-    Case("llama-405b-four-pods", _model("meta-llama/Llama-3.1-405B-Instruct"),
-         Layout(tensor=8, pipeline=4, nodes_per_replica=4), "a100-sxm-80gb-8"),
+    Case(
+        "llama-70b-two-groups",
+        _model(LLAMA70) | {"replicas": 2},
+        Layout(tensor=4, pipeline=2, nodes_per_replica=2),
+        "l40s-4",
+        replicas=2,
+        incarnation=3,
+    ),
+    Case(
+        "llama-405b-four-pods",
+        _model("meta-llama/Llama-3.1-405B-Instruct"),
+        Layout(tensor=8, pipeline=4, nodes_per_replica=4),
+        "a100-sxm-80gb-8",
+    ),
     Case("llama-70b-tp-over-pods", _model(LLAMA70), Layout(tensor=2, nodes_per_replica=2), "h200-sxm-8"),
-    Case("deepseek-v3-tp8", _model(DEEPSEEK), Layout(tensor=8), "h200-sxm-8", experts=256,
-         checkpoint_quantization="fp8"),
-    Case("deepseek-v3-dp8-ep", _model(DEEPSEEK), Layout(data=8, expert=True), "b200-sxm-8", experts=256,
-         checkpoint_quantization="fp8"),
-    Case("deepseek-v3-dp16-ep-pods", _model(DEEPSEEK), Layout(data=16, expert=True, nodes_per_replica=2),
-         "h200-sxm-8", experts=256, checkpoint_quantization="fp8"),
-    Case("qwen3-235b-tp8-ep", _model(QWEN_MOE), Layout(tensor=8, expert=True), "h100-sxm-8", experts=128,
-         checkpoint_quantization="fp8"),
-    Case("gpt-oss-120b-tp4-dp2-ep", _model(GPT_OSS), Layout(tensor=4, data=2, expert=True), "h100-sxm-8", experts=128,
-         checkpoint_quantization="mxfp4"),
+    Case(
+        "deepseek-v3-tp8", _model(DEEPSEEK), Layout(tensor=8), "h200-sxm-8", experts=256, checkpoint_quantization="fp8"
+    ),
+    Case(
+        "deepseek-v3-dp8-ep",
+        _model(DEEPSEEK),
+        Layout(data=8, expert=True),
+        "b200-sxm-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
+        "deepseek-v3-dp16-ep-pods",
+        _model(DEEPSEEK),
+        Layout(data=16, expert=True, nodes_per_replica=2),
+        "h200-sxm-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
+        "qwen3-235b-tp8-ep",
+        _model(QWEN_MOE),
+        Layout(tensor=8, expert=True),
+        "h100-sxm-8",
+        experts=128,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
+        "gpt-oss-120b-tp4-dp2-ep",
+        _model(GPT_OSS),
+        Layout(tensor=4, data=2, expert=True),
+        "h100-sxm-8",
+        experts=128,
+        checkpoint_quantization="mxfp4",
+    ),
     Case("mi300x-tp8", _model(LLAMA70), Layout(tensor=8), "mi300x-8"),
-    Case("mi300x-two-pods", _model(DEEPSEEK), Layout(tensor=8, pipeline=2, nodes_per_replica=2), "mi300x-8",
-         experts=256, checkpoint_quantization="fp8"),
+    Case(
+        "mi300x-two-pods",
+        _model(DEEPSEEK),
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        "mi300x-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
     Case("intel-tp2", _model(QWEN8), Layout(tensor=2), "max-1550-8"),
-    Case("from-claim", _model(QWEN32, source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-32b"}}),
-         Layout(tensor=4)),
+    Case(
+        "from-claim",
+        _model(QWEN32, source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-32b"}}),
+        Layout(tensor=4),
+    ),
     Case("from-host-path", _model(QWEN8, source={"hostPath": {"path": "/srv/models/qwen3-8b"}}), Layout()),
-    Case("from-host-path-two-pods", _model(LLAMA70, source={"hostPath": {"path": "/srv/models/llama-70b"}}),
-         Layout(tensor=4, pipeline=2, nodes_per_replica=2)),
+    Case(
+        "from-host-path-two-pods",
+        _model(LLAMA70, source={"hostPath": {"path": "/srv/models/llama-70b"}}),
+        Layout(tensor=4, pipeline=2, nodes_per_replica=2),
+    ),
     Case("from-image", _model(QWEN8, source={"image": {"reference": "registry.example/models/qwen3-8b:1"}}), Layout()),
-    Case("from-mirror-with-token",
-         _model(LLAMA70, source={"hub": {
-             "endpoint": "https://hub.example", "tokenSecretRef": {"name": "hub", "key": "token"}}}),
-         Layout(tensor=4)),
-    Case("user-arguments", _model(QWEN32) | {"engine": {
-        "version": "0.33.0", "image": "registry.example/vllm:mine",
-        "args": {"max-num-seqs": "64", "enable-prefix-caching": "false", "max-model-len": "16k", "enforce-eager": "true",
-                 "kv-cache-dtype": "fp8", "gpu-memory-utilization": "0.85", "hf-overrides": '{"rope_theta": 1000000}'},
-        "env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}}, Layout(tensor=4)),
-    Case("pod-template", _model(QWEN8) | {
-        "podTemplate": {
-            "labels": {"team": "search"}, "annotations": {"example.com/owner": "search"},
-            "resources": {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "64Gi"}},
-            "securityContext": {"runAsUser": 2000, "fsGroup": 2000}, "serviceAccountName": "models",
-            "imagePullSecrets": [{"name": "pull"}], "imagePullPolicy": "Always",
-            "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-            "volumes": [{"name": "scratch", "emptyDir": {}}],
-            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-            "initContainers": [{"name": "warm", "image": "registry.example/warm:1"}],
-            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
-                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}]}}},
-            "terminationGracePeriodSeconds": 300}}, Layout(), "l40s-4"),
-    Case("placement", _model(QWEN8) | {"placement": {
-        "nodeSelector": {"pool": "inference"}, "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-        "priorityClassName": "high", "schedulerName": "other", "runtimeClassName": "nvidia"}}, Layout(), "l40s-4"),
-    Case("autoscaled", _model(QWEN8) | {"autoscaling": {
-        "minReplicas": 1, "maxReplicas": 3, "metrics": [{"type": "queueDepth", "target": 8}],
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}}}}, Layout(), "l40s-4"),
+    Case(
+        "from-mirror-with-token",
+        _model(
+            LLAMA70,
+            source={"hub": {"endpoint": "https://hub.example", "tokenSecretRef": {"name": "hub", "key": "token"}}},
+        ),
+        Layout(tensor=4),
+    ),
+    Case(
+        "user-arguments",
+        _model(QWEN32)
+        | {
+            "engine": {
+                "version": "0.33.0",
+                "image": "registry.example/vllm:mine",
+                "args": {
+                    "max-num-seqs": "64",
+                    "enable-prefix-caching": "false",
+                    "max-model-len": "16k",
+                    "enforce-eager": "true",
+                    "kv-cache-dtype": "fp8",
+                    "gpu-memory-utilization": "0.85",
+                    "hf-overrides": '{"rope_theta": 1000000}',
+                },
+                "env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}],
+            }
+        },
+        Layout(tensor=4),
+    ),
+    Case(
+        "pod-template",
+        _model(QWEN8)
+        | {
+            "podTemplate": {
+                "labels": {"team": "search"},
+                "annotations": {"example.com/owner": "search"},
+                "resources": {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "64Gi"}},
+                "securityContext": {"runAsUser": 2000, "fsGroup": 2000},
+                "serviceAccountName": "models",
+                "imagePullSecrets": [{"name": "pull"}],
+                "imagePullPolicy": "Always",
+                "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+                "volumes": [{"name": "scratch", "emptyDir": {}}],
+                "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+                "initContainers": [{"name": "warm", "image": "registry.example/warm:1"}],
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
+                                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]},
+                            ]
+                        }
+                    }
+                },
+                "terminationGracePeriodSeconds": 300,
+            }
+        },
+        Layout(),
+        "l40s-4",
+    ),
+    Case(
+        "placement",
+        _model(QWEN8)
+        | {
+            "placement": {
+                "nodeSelector": {"pool": "inference"},
+                "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+                "priorityClassName": "high",
+                "schedulerName": "other",
+                "runtimeClassName": "nvidia",
+            }
+        },
+        Layout(),
+        "l40s-4",
+    ),
+    Case(
+        "autoscaled",
+        _model(QWEN8)
+        | {
+            "autoscaling": {
+                "minReplicas": 1,
+                "maxReplicas": 3,
+                "metrics": [{"type": "queueDepth", "target": 8}],
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
+            }
+        },
+        Layout(),
+        "l40s-4",
+    ),
     Case("autoscaled-without-ceiling", _model(QWEN8) | {"autoscaling": {}}, Layout(), "l40s-4"),
     Case("suspended", _model(QWEN8) | {"suspend": True}, Layout(), "l40s-4"),
-    Case("load-balancer", _model(QWEN8) | {
-        "service": {"type": "LoadBalancer", "port": 80, "annotations": {"lb": "internal"}}, "startupTimeout": "2h"},
-        Layout(), "l40s-4"),
+    Case(
+        "load-balancer",
+        _model(QWEN8)
+        | {"service": {"type": "LoadBalancer", "port": 80, "annotations": {"lb": "internal"}}, "startupTimeout": "2h"},
+        Layout(),
+        "l40s-4",
+    ),
     Case("pool-without-labels", _model(QWEN8), Layout(tensor=2), "l40s-4", selector_known=False, replicas=2),
-    Case("expected-nodes", _model(LLAMA70), Layout(tensor=8, pipeline=2, nodes_per_replica=2), "h100-sxm-8",
-         nodes_known=False),
-    Case("cache-on-node", _model(QWEN8), Layout(), "l40s-4",
-         settings=ManifestSettings(images={("vllm", "nvidia"): "registry.example/vllm:v{version}"},
-                                   cache_host_path="/var/lib/shardwright/cache", unreachable_seconds=60)),
+    Case(
+        "expected-nodes",
+        _model(LLAMA70),
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        "h100-sxm-8",
+        nodes_known=False,
+    ),
+    Case(
+        "cache-on-node",
+        _model(QWEN8),
+        Layout(),
+        "l40s-4",
+        settings=ManifestSettings(
+            images={("vllm", "nvidia"): "registry.example/vllm:v{version}"},
+            cache_host_path="/var/lib/shardwright/cache",
+            unreachable_seconds=60,
+        ),
+    ),
     Case("vllm", _model(QWEN8), Layout(), "l40s-4"),
     Case("trtllm-qwen3-8b", _model(QWEN8) | {"engine": TRTLLM}, Layout(), "l40s-4"),
     Case("trtllm-llama-70b-tp4-pp2", _model(LLAMA70) | {"engine": TRTLLM}, Layout(tensor=4, pipeline=2), "h100-sxm-8"),
-    Case("trtllm-deepseek-attention-dp", _model(DEEPSEEK) | {"engine": TRTLLM}, Layout(data=8, expert=True), "b200-sxm-8",
-         experts=256, checkpoint_quantization="fp8"),
-    Case("trtllm-user-arguments", _model(QWEN32, revision="main") | {"engine": TRTLLM | {
-        "args": {"max_batch_size": "64", "enable_chunked_prefill": "true",
-                 "kv_cache_config": '{"enable_block_reuse": false}', "enable_iter_perf_stats": "true"}}},
-        Layout(tensor=4), "h100-sxm-8"),
-    Case("trtllm-from-claim",
-         _model(QWEN8, servedName="qwen3-8b",
-                source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-8b"}}) | {"engine": TRTLLM},
-         Layout(), "l40s-4"),
+    Case(
+        "trtllm-deepseek-attention-dp",
+        _model(DEEPSEEK) | {"engine": TRTLLM},
+        Layout(data=8, expert=True),
+        "b200-sxm-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
+        "trtllm-user-arguments",
+        _model(QWEN32, revision="main")
+        | {
+            "engine": TRTLLM
+            | {
+                "args": {
+                    "max_batch_size": "64",
+                    "enable_chunked_prefill": "true",
+                    "kv_cache_config": '{"enable_block_reuse": false}',
+                    "enable_iter_perf_stats": "true",
+                }
+            }
+        },
+        Layout(tensor=4),
+        "h100-sxm-8",
+    ),
+    Case(
+        "trtllm-from-claim",
+        _model(
+            QWEN8, servedName="qwen3-8b", source={"persistentVolumeClaim": {"claimName": "models", "path": "qwen3-8b"}}
+        )
+        | {"engine": TRTLLM},
+        Layout(),
+        "l40s-4",
+    ),
 )

@@ -1,4 +1,4 @@
-"""The command lines of golden cases as a kubelet and our group member would start them: one for each pod of a replica."""
+"""The command lines of golden cases as a kubelet and our group member start them: one for each pod of a replica."""
 
 import importlib.util
 import re

@@ -5,6 +5,7 @@ import sys
 
 from golden.cases import CASES, COMMANDS, FOLDER, text_of
 from golden.commands import command_lines
+from golden.rewrite_plans import main as rewrite_plans
 
 
 def main() -> None:
@@ -31,3 +32,4 @@ def commands_text() -> str:
 
 if __name__ == "__main__":
     main()
+    rewrite_plans()

@@ -42,12 +42,14 @@ def _trtllm_model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
     name = location.argument.rpartition("/")[2] if location.is_local else spec.model.id
     if spec.model.served_name and spec.model.served_name != name:
         yield FieldProblem(
-            "spec.model.servedName", Reason.UNSUPPORTED_ARGUMENT,
+            "spec.model.servedName",
+            Reason.UNSUPPORTED_ARGUMENT,
             f"trtllm-serve has no option for the served name: it answers as {name!r}; remove servedName",
         )
     if spec.model.quantization:
         yield FieldProblem(
-            "spec.model.quantization", Reason.UNSUPPORTED_ARGUMENT,
+            "spec.model.quantization",
+            Reason.UNSUPPORTED_ARGUMENT,
             "trtllm-serve runs a checkpoint as it is quantised: name a checkpoint that is, and remove this field",
         )
 
@@ -59,7 +61,8 @@ def _conflicts(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
     option = "max-model-len" if spec.engine.name is EngineName.VLLM else "max_seq_len"
     if spec.objective.context_length and option in given:
         yield FieldProblem(
-            path_of(("spec", "engine", "args", given[option])), Reason.UNSUPPORTED_ARGUMENT,
+            path_of(("spec", "engine", "args", given[option])),
+            Reason.UNSUPPORTED_ARGUMENT,
             "spec.objective.contextLength says the same: keep one of them",
         )
     if "kv_cache_config" in given and "kv_cache_free_gpu_memory_fraction" in given:
@@ -86,6 +89,7 @@ def _pod(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
         for resource in sorted((template.resources or {}).get(kind) or ()):
             if "gpu" in resource.lower() or resource.startswith("nvidia.com/"):
                 yield FieldProblem(
-                    path_of(("spec", "podTemplate", "resources", kind, resource)), Reason.UNSUPPORTED_ARGUMENT,
+                    path_of(("spec", "podTemplate", "resources", kind, resource)),
+                    Reason.UNSUPPORTED_ARGUMENT,
                     f"{resource} follows from the layout: pin spec.layout instead",
                 )

@@ -40,17 +40,30 @@ class Group:
         self.pods: dict[int, subprocess.Popen[str]] = {}
 
     def start(self, index: int, incarnation: int = 0, engine: str = ENGINE, **more: str) -> subprocess.Popen[str]:
-        env = os.environ | {
-            "SHARDWRIGHT_POD_INDEX": str(index),
-            "SHARDWRIGHT_INCARNATION": str(incarnation),
-            "SHARDWRIGHT_GROUP": ",".join(self.hosts),
-            "SHARDWRIGHT_MEMBER_PORT": str(self.member_port),
-            "SHARDWRIGHT_MEMBER_ADDRESS": self.hosts[index],
-            "SHARDWRIGHT_ENGINE_PORT": str(self.engine_port),
-            "SHARDWRIGHT_DRAIN_SECONDS": "5",
-        } | more
-        command = [sys.executable, str(PROGRAM), "--on-leader=--lead", "--on-follower=--headless", "--",
-                   sys.executable, "-c", engine, "serve"]
+        env = (
+            os.environ
+            | {
+                "SHARDWRIGHT_POD_INDEX": str(index),
+                "SHARDWRIGHT_INCARNATION": str(incarnation),
+                "SHARDWRIGHT_GROUP": ",".join(self.hosts),
+                "SHARDWRIGHT_MEMBER_PORT": str(self.member_port),
+                "SHARDWRIGHT_MEMBER_ADDRESS": self.hosts[index],
+                "SHARDWRIGHT_ENGINE_PORT": str(self.engine_port),
+                "SHARDWRIGHT_DRAIN_SECONDS": "5",
+            }
+            | more
+        )
+        command = [
+            sys.executable,
+            str(PROGRAM),
+            "--on-leader=--lead",
+            "--on-follower=--headless",
+            "--",
+            sys.executable,
+            "-c",
+            engine,
+            "serve",
+        ]
         pod = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.stack.callback(self.kill, pod)
         self.pods[index] = pod
@@ -184,8 +197,11 @@ def test_an_engine_that_ends_by_itself_is_a_failure_even_with_status_zero(group:
 
 
 def test_a_follower_outlives_the_leader_when_both_are_told_to_stop(group: Group):
-    slow = ENGINE.replace('print("engine"', 'import signal\ndef end(*_):\n    time.sleep(2); os._exit(0)\n'
-                                            'signal.signal(signal.SIGTERM, end)\nprint("engine"')
+    slow = ENGINE.replace(
+        'print("engine"',
+        "import signal\ndef end(*_):\n    time.sleep(2); os._exit(0)\n"
+        'signal.signal(signal.SIGTERM, end)\nprint("engine"',
+    )
     group.start(0, engine=slow)
     group.start(1)
     until(lambda: group.status(0, "/ready") == 200, 20, "the leader is ready")

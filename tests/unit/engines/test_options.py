@@ -27,7 +27,7 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("args", "words"), WRITTEN, ids=lambda value: str(value))
+@pytest.mark.parametrize(("args", "words"), WRITTEN, ids=str)
 def test_written_as_vllm_reads_it(args, words):
     assert arguments(args, VLLM) == words
 
@@ -57,7 +57,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("args", "says"), REFUSED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("args", "says"), REFUSED, ids=str)
 def test_refused_with_what_to_do(args, says):
     (problem,) = refusals(args, VLLM)
     assert problem.field.startswith("spec.engine.args")
@@ -72,7 +72,7 @@ def test_two_spellings_of_one_option_are_one_too_many():
 
 def test_every_accepted_option_is_written():
     """Whatever the table knows and does not refuse comes out, in vLLM's own spelling."""
-    samples = {"integer": "1", "number": "0.5", "tokens": "1k", "tokens-or-auto": "auto", "json": "{}", "json-or-text": "{}"}
+    samples = {"integer": "1", "number": "0.5", "tokens": "1k", "tokens-or-auto": "auto", "json": "{}"}
     for option in {option.name: option for option in VLLM.options.values()}.values():
         value = option.choices[0] if option.choices else samples.get(option.type, "text")
         value = "true" if option.takes in ("switch", "flag") else value
@@ -92,6 +92,8 @@ def test_trtllm_refuses_what_is_the_operators(name):
     assert "is not set here" in problem.message
 
 
-@pytest.mark.parametrize(("version", "assumed"), [("0.32.0", False), ("0.33.1", False), ("0.34.0", True), ("0.20.1", True)])
+@pytest.mark.parametrize(
+    ("version", "assumed"), [("0.32.0", False), ("0.33.1", False), ("0.34.0", True), ("0.20.1", True)]
+)
 def test_versions_that_were_not_read_are_said_to_be_assumed(version, assumed):
     assert bool(engine_options(EngineName.VLLM, version).assumption) == assumed

@@ -11,17 +11,27 @@ TRTLLM = {"name": "trtllm"}
 REFUSED = [
     ({"model": {"id": "a/b", "servedName": "c"}, "engine": TRTLLM}, ["spec.model.servedName"]),
     ({"model": {"id": "a/b", "quantization": "fp8"}, "engine": TRTLLM}, ["spec.model.quantization"]),
-    ({"objective": {"contextLength": 4096}, "engine": {"args": {"max-model-len": "8k"}}},
-     ["spec.engine.args.max-model-len"]),
-    ({"objective": {"contextLength": 4096}, "engine": TRTLLM | {"args": {"max-seq-len": "8192"}}},
-     ["spec.engine.args.max-seq-len"]),
-    ({"engine": TRTLLM | {"args": {"kv_cache_config": "{}", "free_gpu_memory_fraction": "0.8"}}},
-     ["spec.engine.args.free_gpu_memory_fraction"]),
-    ({"engine": {"env": [{"name": "VLLM_PORT", "value": "1"}, {"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}},
-     ["spec.engine.env[0]", "spec.engine.env[1]"]),
+    (
+        {"objective": {"contextLength": 4096}, "engine": {"args": {"max-model-len": "8k"}}},
+        ["spec.engine.args.max-model-len"],
+    ),
+    (
+        {"objective": {"contextLength": 4096}, "engine": TRTLLM | {"args": {"max-seq-len": "8192"}}},
+        ["spec.engine.args.max-seq-len"],
+    ),
+    (
+        {"engine": TRTLLM | {"args": {"kv_cache_config": "{}", "free_gpu_memory_fraction": "0.8"}}},
+        ["spec.engine.args.free_gpu_memory_fraction"],
+    ),
+    (
+        {"engine": {"env": [{"name": "VLLM_PORT", "value": "1"}, {"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}},
+        ["spec.engine.env[0]", "spec.engine.env[1]"],
+    ),
     ({"podTemplate": {"env": [{"name": "SHARDWRIGHT_GROUP", "value": "x"}]}}, ["spec.podTemplate.env[0]"]),
-    ({"podTemplate": {"resources": {"limits": {"nvidia.com/gpu": 8}}}},
-     ['spec.podTemplate.resources.limits["nvidia.com/gpu"]']),
+    (
+        {"podTemplate": {"resources": {"limits": {"nvidia.com/gpu": 8}}}},
+        ['spec.podTemplate.resources.limits["nvidia.com/gpu"]'],
+    ),
 ]
 
 

@@ -23,15 +23,24 @@ def pod(case: Case, replica: int = 0) -> dict:
 
 def test_single_pods_share_a_budget():
     assert kinds(Case("x", PLAIN, Layout(), replicas=2)) == [
-        "Service/x-pods", "Service/x", "PodDisruptionBudget/x", "StatefulSet/x-0", "StatefulSet/x-1",
+        "Service/x-pods",
+        "Service/x",
+        "PodDisruptionBudget/x",
+        "StatefulSet/x-0",
+        "StatefulSet/x-1",
     ]
 
 
 def test_each_group_has_its_own_budget_and_files():
     assert kinds(Case("x", PLAIN, GROUP_LAYOUT, replicas=2)) == [
-        "Service/x-pods", "Service/x",
-        "ConfigMap/x-0", "PodDisruptionBudget/x-0", "StatefulSet/x-0",
-        "ConfigMap/x-1", "PodDisruptionBudget/x-1", "StatefulSet/x-1",
+        "Service/x-pods",
+        "Service/x",
+        "ConfigMap/x-0",
+        "PodDisruptionBudget/x-0",
+        "StatefulSet/x-0",
+        "ConfigMap/x-1",
+        "PodDisruptionBudget/x-1",
+        "StatefulSet/x-1",
     ]
 
 
@@ -40,11 +49,15 @@ def test_suspended_keeps_its_services():
 
 
 def test_an_external_autoscaler_is_left_alone():
-    assert not any("Autoscaler" in kind for kind in kinds(Case("x", PLAIN | {"autoscaling": {"mode": "External"}}, Layout())))
+    assert not any(
+        "Autoscaler" in kind for kind in kinds(Case("x", PLAIN | {"autoscaling": {"mode": "External"}}, Layout()))
+    )
 
 
 def test_the_autoscaler_without_a_ceiling_takes_what_would_fit():
-    scaler = next(d for d in objects_of(BY_NAME["autoscaled-without-ceiling"]) if d["kind"] == "HorizontalPodAutoscaler")
+    scaler = next(
+        d for d in objects_of(BY_NAME["autoscaled-without-ceiling"]) if d["kind"] == "HorizontalPodAutoscaler"
+    )
     assert scaler["spec"]["maxReplicas"] == 3
     assert scaler["spec"]["scaleTargetRef"]["kind"] == labels.KIND
 
@@ -84,7 +97,9 @@ def test_every_pod(case):
         assert document["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
         (container,) = template["spec"]["containers"]
         assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
-        assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in template["spec"]["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {
+            v["name"] for v in template["spec"]["volumes"]
+        }
         drain = template["spec"]["terminationGracePeriodSeconds"]
         assert container["lifecycle"]["preStop"]["sleep"]["seconds"] < drain
 

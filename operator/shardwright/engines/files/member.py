@@ -44,14 +44,14 @@ class Member:
         self.hosts = environment["SHARDWRIGHT_GROUP"].split(",")
         self.incarnation = environment.get("SHARDWRIGHT_INCARNATION", "0")
         self.port = int(environment["SHARDWRIGHT_MEMBER_PORT"])
-        self.address = environment.get("SHARDWRIGHT_MEMBER_ADDRESS", "")   # to listen on; empty = all
+        self.address = environment.get("SHARDWRIGHT_MEMBER_ADDRESS", "")  # to listen on; empty = all
         self.engine_port = int(environment["SHARDWRIGHT_ENGINE_PORT"])
         self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
         self.mark = uuid.uuid4().hex
-        self.met: dict[int, str] = {}      # leader: the process of each follower that was met
-        self.joined = ""                   # follower: the process of the leader that met this one
-        self.seen: dict[int, float] = {}   # when each met peer was last alive
+        self.met: dict[int, str] = {}  # leader: the process of each follower that was met
+        self.joined = ""  # follower: the process of the leader that met this one
+        self.seen: dict[int, float] = {}  # when each met peer was last alive
         self.healthy_at = 0.0
         self.started = False
         self.engine_pid = 0
@@ -64,8 +64,15 @@ class Member:
 
     def describe(self) -> dict[str, object]:
         """Write the answer to /member."""
-        return {"index": self.index, "incarnation": self.incarnation, "mark": self.mark, "alive": self.alive(),
-                "met": self.met, "joined": self.joined, "started": self.started}
+        return {
+            "index": self.index,
+            "incarnation": self.incarnation,
+            "mark": self.mark,
+            "alive": self.alive(),
+            "met": self.met,
+            "joined": self.joined,
+            "started": self.started,
+        }
 
     def alive(self) -> bool:
         """Whether the engine's processes run. Before the start there is nothing that could be dead."""
@@ -202,7 +209,7 @@ def server(member: Member) -> ThreadingHTTPServer:
         def server_bind(self) -> None:
             if self.address_family == socket.AF_INET6:
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            socketserver.TCPServer.server_bind(self)   # HTTPServer's own asks DNS for a name that nobody needs
+            socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks DNS for a name that nobody needs
 
     return Server((member.address, member.port), Handler)
 
@@ -229,14 +236,14 @@ def run_engine(member: Member, command: Sequence[str]) -> int:
     print(f"member {member.index}: the engine ended with {code}", file=sys.stderr, flush=True)
     if code < 0:
         return 128 - code
-    return code or (0 if member.stopping else 1)   # an engine that ends unasked has left its group, whatever it says
+    return code or (0 if member.stopping else 1)  # an engine that ends unasked has left its group, whatever it says
 
 
 def words(arguments: Sequence[str], leads: bool) -> list[str]:
     """Put the command together for this pod's role."""
     split = list(arguments).index("--")
     role = "--on-leader=" if leads else "--on-follower="
-    return [*arguments[split + 1:], *(word[len(role):] for word in arguments[:split] if word.startswith(role))]
+    return [*arguments[split + 1 :], *(word[len(role) :] for word in arguments[:split] if word.startswith(role))]
 
 
 def main(arguments: Sequence[str]) -> int:
