@@ -29,7 +29,10 @@ class EventNote:
 
 
 def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[EventNote, ...]:
-    """Compare two statuses: a note for each told condition whose status or reason changed, and for a new plan."""
+    """Compare two statuses: a note for each told condition whose status or reason changed, and for a new plan.
+
+    Of conditions that changed for one reason the first tells it: it stands nearest to the cause.
+    """
     before = _by_type(old)
     notes: dict[tuple[str, str], EventNote] = {}
     for kind, item in _by_type(new).items():
@@ -38,7 +41,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[EventNo
         replanned = kind == "Planned" and _hash(old) != _hash(new)
         note = _note(kind, item, str(was.get("status", ""))) if kind in _GOOD and (changed or replanned) else None
         if note is not None:
-            notes[note.type, note.reason] = note
+            notes.setdefault((note.type, note.reason), note)
     return tuple(notes.values())
 
 
