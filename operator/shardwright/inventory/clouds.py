@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from shardwright.inventory.raw import number
 
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 NFD_NVIDIA = "feature.node.kubernetes.io/pci-10de.present"
 
 LOCALITY = (
@@ -62,8 +63,9 @@ def gpu_facts(labels: Mapping[str, str], annotations: Mapping[str, str]) -> Name
 
 def intel_product(labels: Mapping[str, str]) -> str | None:
     """Gaudi has no product label; cloud instance types name it."""
-    instance = labels.get("node.kubernetes.io/instance-type", "").lower()
-    return {"dl1": "Gaudi", "dl2q": None}.get(instance.split(".")[0])
+    gaudis = {"gaudi2": "Gaudi2", "gaudi3": "Gaudi3"}
+    instance = labels.get(INSTANCE_TYPE, "").lower()
+    return next((product for word, product in gaudis.items() if word in instance), None)
 
 
 def locality(labels: Mapping[str, str]) -> tuple[str, ...]:
@@ -104,16 +106,18 @@ def _akash(labels: Mapping[str, str]) -> NamedGpus | None:
 
 
 def _instance_type(labels: Mapping[str, str]) -> NamedGpus | None:
-    key = "node.kubernetes.io/instance-type"
-    found = _INSTANCE.search(labels.get(key, ""))
-    return NamedGpus(key, found[1]) if found and not found[1].upper().startswith("MI") else None
+    found = _INSTANCE.search(labels.get(INSTANCE_TYPE, ""))
+    return NamedGpus(INSTANCE_TYPE, found[1]) if found and not found[1].upper().startswith("MI") else None
 
 
 def _hami(annotations: Mapping[str, str]) -> NamedGpus | None:
-    """`uuid,split,memory MiB,cores,type,numa,healthy:` for each GPU."""
+    """`uuid,split,memory MiB,cores,type,numa,healthy:` for each GPU, or the same as a JSON list of objects."""
     key = "hami.io/node-nvidia-register"
-    devices = [entry.split(",") for entry in annotations.get(key, "").split(":") if entry.count(",") >= 4]
+    value = annotations.get(key, "")
+    if found := re.search(r'"type"\s*:\s*"([^"]{1,128})"', value):
+        split, memory = (re.search(rf'"{field}"\s*:\s*(\d{{1,9}})', value) for field in ("count", "devmem"))
+        return NamedGpus(key, found[1], int(memory[1]) if memory else None, split=int(split[1]) if split else 1)
+    devices = [entry.split(",") for entry in value.split(":") if entry.count(",") >= 4]
     if not devices:
         return None
-    split, memory = number(devices[0][1]) or 1, number(devices[0][2])
-    return NamedGpus(key, devices[0][4].strip(), memory, split=split)
+    return NamedGpus(key, devices[0][4].strip(), number(devices[0][2]), split=number(devices[0][1]) or 1)

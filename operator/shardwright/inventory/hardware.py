@@ -16,6 +16,11 @@ from shardwright.inventory.resources import MIG_PREFIX, SHARED_SUFFIX, WHOLE, is
 _MIB = 1 << 20
 _LARGEST_GPU_MIB = 1 << 23
 """No GPU has 8 TiB: a larger number is bytes, as one release of GPU Feature Discovery wrote."""
+_SPEAKERS = (
+    "nvidia.com/", "amd.com/", "beta.amd.com/", "gpu.intel.com/", "habana.ai/", "karpenter.k8s.aws/instance-gpu",
+    "cloud.google.com/gke-accelerator", "akash.network/", clouds.INSTANCE_TYPE, clouds.NFD_NVIDIA,
+)  # fmt: skip
+"""Beginnings of all labels that this room reads; a node has a hundred others."""
 _MIG_LABEL = re.compile(r"^nvidia\.com/mig-(\d+g\.\d+gb[a-z.+]*)\.(count|memory)$")
 _MIG_PRODUCT = re.compile(r"-MIG-(\d+g\.\d+gb[a-z.+]*)", re.IGNORECASE)
 
@@ -77,6 +82,7 @@ def read_hardware(
     labels: Mapping[str, str], annotations: Mapping[str, str], allocatable: Mapping[str, object]
 ) -> Hardware:
     """Read one node's GPUs; never raises."""
+    labels = {key: value for key, value in labels.items() if key.startswith(_SPEAKERS)}
     devices = tuple(
         sorted((name, whole(n)) for name, n in allocatable.items() if isinstance(name, str) and is_gpu_resource(name))
     )

@@ -104,7 +104,18 @@ class _Held:
     def less(self, node: PoolNode, resource: str) -> PoolNode:
         """The node with what is left."""
         held = self.taken.get((node.name, resource), 0) + self.promised.get(node.name, 0)
-        return replace(node, free_gpus=max(0, node.gpus - held)) if held else node
+        if not held:
+            return node
+        return PoolNode(
+            node.name,
+            node.gpus,
+            max(0, node.gpus - held),
+            node.labels,
+            node.taints,
+            node.fabric_domain,
+            node.nvlink_domain,
+            node.locality,
+        )
 
 
 def _pool(name: str, traits: PoolTraits, members: Sequence[NodeFacts], held: _Held) -> Pool:

@@ -56,10 +56,16 @@ def test_islands_that_are_none(text: str) -> None:
 
 def test_each_malformed_annotation_is_named_and_the_rest_count() -> None:
     said = {
-        labels.GPU_LINK: "nvlink", labels.GPU_LINK_BANDWIDTH: "450", labels.GPU_ISLANDS: "0-3", labels.GPU_NICS: "mlx5_0",
-        labels.NVLINK_DOMAIN: "", labels.NET_KIND: "roce", labels.NET_BANDWIDTH_PER_GPU: "200Gb/s", labels.FABRIC_DOMAIN: "leaf-1",
+        labels.GPU_LINK: "nvlink",
+        labels.GPU_LINK_BANDWIDTH: "450",
+        labels.GPU_ISLANDS: "0-3",
+        labels.GPU_NICS: "mlx5_0",
+        labels.NVLINK_DOMAIN: "",
+        labels.NET_KIND: "roce",
+        labels.NET_BANDWIDTH_PER_GPU: "200Gb/s",
+        labels.FABRIC_DOMAIN: "leaf-1",
         labels.CROSS_ISLAND_BANDWIDTH: "32GB/s",
-    }  # fmt: skip
+    }
     links = read_links(said, 8)
     assert len(links.problems) == 5
     assert all("is ignored" in problem and "shardwright.io/" in problem for problem in links.problems)

@@ -12,23 +12,56 @@ from shardwright.inventory import NodeFacts, PodUsage, SkippedNode, build_invent
 from support.nodes import gb200_4, h100_sxm_8, mi300x_8, nvidia_node, pod
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
-    | st.sampled_from(["8", "-1", "1e999", "0", "16Gi", "0-3,4-7", "450GB/s", "NVIDIA-L40S", "Tesla-T4-SHARED", "true", "192G"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from(
+        ["8", "-1", "1e999", "0", "16Gi", "0-3,4-7", "450GB/s", "NVIDIA-L40S", "Tesla-T4-SHARED", "true", "192G"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 KEYS = [
-    "nvidia.com/gpu.product", "nvidia.com/gpu.memory", "nvidia.com/gpu.count", "nvidia.com/gpu.replicas", "nvidia.com/mig.config",
-    "nvidia.com/mig-1g.10gb.count", "nvidia.com/gpu.compute.major", "amd.com/gpu.vram", "amd.com/gpu.product-name",
-    "beta.amd.com/gpu.device-id.74a1", "gpu.intel.com/product", "hami.io/node-nvidia-register", "nvidia.com/gpu", "amd.com/gpu",
-    "gpu.intel.com/xe", "vpc.amazonaws.com/efa", "karpenter.k8s.aws/instance-gpu-name", labels.GPU_LINK, labels.GPU_ISLANDS,
-    labels.GPU_LINK_BANDWIDTH, labels.GPU_NICS, labels.NET_KIND, labels.NVLINK_DOMAIN,
-]  # fmt: skip
+    "nvidia.com/gpu.product",
+    "nvidia.com/gpu.memory",
+    "nvidia.com/gpu.count",
+    "nvidia.com/gpu.replicas",
+    "nvidia.com/mig.config",
+    "nvidia.com/mig-1g.10gb.count",
+    "nvidia.com/gpu.compute.major",
+    "amd.com/gpu.vram",
+    "amd.com/gpu.product-name",
+    "beta.amd.com/gpu.device-id.74a1",
+    "gpu.intel.com/product",
+    "hami.io/node-nvidia-register",
+    "nvidia.com/gpu",
+    "amd.com/gpu",
+    "gpu.intel.com/xe",
+    "vpc.amazonaws.com/efa",
+    "karpenter.k8s.aws/instance-gpu-name",
+    labels.GPU_LINK,
+    labels.GPU_ISLANDS,
+    labels.GPU_LINK_BANDWIDTH,
+    labels.GPU_NICS,
+    labels.NET_KIND,
+    labels.NVLINK_DOMAIN,
+]
 BASES = [h100_sxm_8("a"), mi300x_8("b"), gb200_4("c"), nvidia_node("d", "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", 9984, 7)]
 PLACES = [
-    ("metadata", "labels"), ("metadata", "annotations"), ("status", "allocatable"), ("spec", "taints"), ("status", "conditions"),
-    ("metadata", "name"), ("metadata", "deletionTimestamp"), ("spec", "unschedulable"), ("metadata",), ("spec",), ("status",),
-]  # fmt: skip
+    ("metadata", "labels"),
+    ("metadata", "annotations"),
+    ("status", "allocatable"),
+    ("spec", "taints"),
+    ("status", "conditions"),
+    ("metadata", "name"),
+    ("metadata", "deletionTimestamp"),
+    ("spec", "unschedulable"),
+    ("metadata",),
+    ("spec",),
+    ("status",),
+]
 
 
 @st.composite
@@ -77,8 +110,12 @@ def test_anything_at_all(node: dict[str, Any]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from(KEYS), st.text(max_size=40) | st.sampled_from(["8", "16384", "NVIDIA-H100-NVL", "74a1"])),
-       st.dictionaries(st.sampled_from(KEYS), st.integers(-5, 5000) | st.text(max_size=8)))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from(KEYS), st.text(max_size=40) | st.sampled_from(["8", "16384", "NVIDIA-H100-NVL", "74a1"])
+    ),
+    st.dictionaries(st.sampled_from(KEYS), st.integers(-5, 5000) | st.text(max_size=8)),
+)
 def test_any_labels_with_any_devices(marks: dict[str, str], devices: dict[str, object]) -> None:
     check(
         read_node(

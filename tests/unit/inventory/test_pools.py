@@ -36,8 +36,10 @@ def free(found: Inventory) -> dict[str, int]:
 def test_alike_nodes_make_one_pool() -> None:
     found = inventory(h100_sxm_8("b"), l40s_4("c"), h100_sxm_8("a"), mi300x_8("d"))
     assert [(pool.name, [node.name for node in pool.nodes]) for pool in found.pools] == [
-        ("h100-sxm-8", ["a", "b"]), ("l40s-4", ["c"]), ("mi300x-8", ["d"]),
-    ]  # fmt: skip
+        ("h100-sxm-8", ["a", "b"]),
+        ("l40s-4", ["c"]),
+        ("mi300x-8", ["d"]),
+    ]
     assert dict(found.pools[0].selector) == {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
     assert found.pools[2].gpu_resource == "amd.com/gpu"
 
@@ -121,20 +123,32 @@ def test_odd_nodes_are_listed_with_their_reasons() -> None:
         "shared", "Tesla-T4-SHARED", 15360, 1, "7.5", "turing", labels={"nvidia.com/gpu.replicas": "8"}
     )
     found = inventory(
-        going, shared, h100_sxm_8("down", ready=False), h100_sxm_8("cordoned", unschedulable=True), node("cpu"),
-        node("blank", allocatable={"nvidia.com/gpu": "8"}), h100_sxm_8("none", allocatable={"nvidia.com/gpu": "0"}),
+        going,
+        shared,
+        h100_sxm_8("down", ready=False),
+        h100_sxm_8("cordoned", unschedulable=True),
+        node("cpu"),
+        node("blank", allocatable={"nvidia.com/gpu": "8"}),
+        h100_sxm_8("none", allocatable={"nvidia.com/gpu": "0"}),
         nvidia_node("new", "NVIDIA-Z900", 99999, 8, "99.0"),
         h100_sxm_8("both", allocatable={"amd.com/gpu": "1"}),
         h100_sxm_8("draining", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]),
         h100_sxm_8("sliced", allocatable={"nvidia.com/mig-1g.10gb": "7"}),
-    )  # fmt: skip
+    )
     assert not found.pools
     assert {skipped.name: skipped.reason for skipped in found.skipped} == {
-        "going": Reason.NODE_BEING_DELETED, "shared": Reason.TIME_SHARED, "down": Reason.NODE_NOT_READY,
-        "cordoned": Reason.NODE_CORDONED, "cpu": Reason.NO_GPU, "blank": Reason.DEVICES_WITHOUT_LABELS,
-        "none": Reason.LABELS_WITHOUT_DEVICES, "new": Reason.UNKNOWN_GPU, "both": Reason.MIXED_GPUS,
-        "draining": Reason.NODE_BEING_DELETED, "sliced": Reason.MIG_MIXED,
-    }  # fmt: skip
+        "going": Reason.NODE_BEING_DELETED,
+        "shared": Reason.TIME_SHARED,
+        "down": Reason.NODE_NOT_READY,
+        "cordoned": Reason.NODE_CORDONED,
+        "cpu": Reason.NO_GPU,
+        "blank": Reason.DEVICES_WITHOUT_LABELS,
+        "none": Reason.LABELS_WITHOUT_DEVICES,
+        "new": Reason.UNKNOWN_GPU,
+        "both": Reason.MIXED_GPUS,
+        "draining": Reason.NODE_BEING_DELETED,
+        "sliced": Reason.MIG_MIXED,
+    }
     assert all(skipped.message for skipped in found.skipped)
 
 

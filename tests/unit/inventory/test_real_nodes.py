@@ -105,13 +105,26 @@ def check_free(want: dict[str, Any], node: dict[str, Any], pod: dict[str, Any] |
 
 
 VERDICTS = {
-    "01": Reason.MIG_MIXED, "02": Reason.LABELS_WITHOUT_DEVICES, "03": "A100-SXM4-40GB",
-    "04": "A100-SXM4-40GB-MIG-1g.5gb", "05": Reason.MIG_MIXED, "06": Reason.TIME_SHARED, "07": Reason.MIG_MIXED, "08": Reason.MIG_MIXED,
-    "09": Reason.LABELS_WITHOUT_DEVICES, "10": Reason.LABELS_WITHOUT_DEVICES, "11": Reason.NO_GPU,
+    "01": Reason.MIG_MIXED,
+    "02": Reason.LABELS_WITHOUT_DEVICES,
+    "03": "A100-SXM4-40GB",
+    "04": "A100-SXM4-40GB-MIG-1g.5gb",
+    "05": Reason.MIG_MIXED,
+    "06": Reason.TIME_SHARED,
+    "07": Reason.MIG_MIXED,
+    "08": Reason.MIG_MIXED,
+    "09": Reason.LABELS_WITHOUT_DEVICES,
+    "10": Reason.LABELS_WITHOUT_DEVICES,
+    "11": Reason.NO_GPU,
     "12": "A100-SXM4-40GB",
-    "18": Reason.MIG_MIXED, "22": Reason.LABELS_WITHOUT_DEVICES, "23": Reason.MIG_MIXED, "27": "T4",
-    "42": Reason.TIME_SHARED, "48": Reason.DEVICES_WITHOUT_LABELS, "49": Reason.MIG_MIXED,
-}  # fmt: skip
+    "18": Reason.MIG_MIXED,
+    "22": Reason.LABELS_WITHOUT_DEVICES,
+    "23": Reason.MIG_MIXED,
+    "27": "T4",
+    "42": Reason.TIME_SHARED,
+    "48": Reason.DEVICES_WITHOUT_LABELS,
+    "49": Reason.MIG_MIXED,
+}
 
 
 @pytest.mark.parametrize(("number", "verdict"), VERDICTS.items())

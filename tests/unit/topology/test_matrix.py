@@ -82,7 +82,7 @@ def test_a_cut_last_row_is_filled_by_symmetry() -> None:
 def test_a_missing_row_counts_only_where_islands_depend_on_it() -> None:
     lines = matrix(QUADS, "PIX", "SYS").splitlines()
     assert read_topology("\n".join(lines[:-1])).islands == QUADS
-    with pytest.raises(UnreadableTopologyError, match="GPU4-GPU5.* islands depend"):
+    with pytest.raises(UnreadableTopologyError, match=r"GPU4-GPU5.* islands depend"):
         read_topology("\n".join(lines[:5]))
 
 
@@ -123,9 +123,34 @@ def test_numa_survives_an_empty_cpu_column() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(max_size=200) | st.lists(st.sampled_from(
-    ["\tGPU0\tGPU1\n", "GPU0\t X \tNV4\n", "GPU1\tNV4\t X \n", "GPU1", "\t", "X", " NODE", "SYS", "\n", "[{", '"gpu": 0', "XGMI", "WEIGHT TABLE:\n",
-     "GPU[0]\t: (Topology) Numa Node: 0\n", "0000:0c:00.0 ", "N/A", "\x1b[4m", "}]"]), max_size=30).map("".join))  # fmt: skip
+@given(
+    st.text(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [
+                "\tGPU0\tGPU1\n",
+                "GPU0\t X \tNV4\n",
+                "GPU1\tNV4\t X \n",
+                "GPU1",
+                "\t",
+                "X",
+                " NODE",
+                "SYS",
+                "\n",
+                "[{",
+                '"gpu": 0',
+                "XGMI",
+                "WEIGHT TABLE:\n",
+                "GPU[0]\t: (Topology) Numa Node: 0\n",
+                "0000:0c:00.0 ",
+                "N/A",
+                "\x1b[4m",
+                "}]",
+            ]
+        ),
+        max_size=30,
+    ).map("".join)
+)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         found = read_topology(text)
