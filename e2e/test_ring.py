@@ -17,8 +17,7 @@ def test_the_fleet_says_what_gpu_nodes_say(kind: Cluster) -> None:
     assert {node["status"]["allocatable"]["nvidia.com/gpu"] for node in nodes} == {"8"}
 
 
-def test_gpu_pods_are_scheduled_by_capacity_and_run(kind: Cluster) -> None:
-    namespace = kind.make_namespace()
+def test_gpu_pods_are_scheduled_by_capacity_and_run(kind: Cluster, namespace: str) -> None:
     for name in "abcd":
         kind.kubectl.apply({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
@@ -29,4 +28,3 @@ def test_gpu_pods_are_scheduled_by_capacity_and_run(kind: Cluster) -> None:
     running = lambda: [p for p in kind.kubectl.list("pods", namespace) if p["status"]["phase"] == "Running"]  # noqa: E731
     eventually(lambda: len(running()) == 3, within_seconds=60, what="one pod of 5 GPUs runs on each node of 8")
     assert len({pod["spec"]["nodeName"] for pod in running()}) == 3
-    kind.kubectl.run("delete", "namespace", namespace)

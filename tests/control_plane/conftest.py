@@ -1,4 +1,4 @@
-"""Fixtures of the control-plane ring: one cluster for the session, empty again after each test, and operators to start in it."""
+"""Fixtures of the control-plane ring: a cluster for the session, empty again after each test, and operators in it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def proxy(control_plane: ControlPlane) -> Iterator[CountingProxy]:
 
 @pytest.fixture
 def start_operator(cluster: ControlPlane, operator_account: str, tmp_path: Path) -> Iterator[StartOperator]:
-    """Start an operator: start_operator(through=proxy, SHARDWRIGHT_…="…"). It dies with the test, and its log is shown if that failed."""
+    """start_operator(through=proxy, SHARDWRIGHT_…="…") starts one. It dies with the test, whose failure shows its log."""
     started: list[OperatorProcess] = []
 
     def start(through: CountingProxy | None = None, **environment: str) -> OperatorProcess:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ssl
 import subprocess
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.cluster import ControlPlane
 from support.kubectl import Kubectl, KubectlError, Object
+from support.operator_process import OperatorProcess
 from support.proxy import CountingProxy
 from support.waiting import eventually
 
@@ -75,12 +77,17 @@ def test_a_token_has_the_rights_of_its_roles_only(
     assert proxy.count() == {("POST", f"/api/v1/namespaces/{namespace}/configmaps"): 1}
 
 
+@pytest.fixture
+def writer(proxy: CountingProxy, cluster: ControlPlane, tmp_path: Path) -> Kubectl:
+    return through(proxy, cluster, tmp_path)
+
+
 @pytest.mark.parametrize(("moment", "exists"), [("before", False), ("after", True)])
 def test_a_process_dies_around_its_write(
-    cluster: ControlPlane, namespace: str, proxy: CountingProxy, tmp_path: Path, moment: str, exists: bool
+    writer: Kubectl, cluster: ControlPlane, namespace: str, proxy: CountingProxy, moment: str, *, exists: bool
 ) -> None:
-    writer = through(proxy, cluster, tmp_path)
-    command = f"for i in 1 2 3; do {writer.program} --kubeconfig {writer.kubeconfig} create configmap c$i -n {namespace}; done; sleep 60"
+    create = f"{writer.program} --kubeconfig {writer.kubeconfig} create configmap -n {namespace}"
+    command = f"for i in 1 2 3; do {create} c$i; done; sleep 60"
     with subprocess.Popen(["bash", "-c", command]) as process:
         done = proxy.kill_at_write(process.pid, 2, moment)  # type: ignore[arg-type]
         assert process.wait(30) == -9
@@ -125,3 +132,14 @@ def test_the_api_server_comes_back_with_what_it_knew(cluster: ControlPlane, name
     with cluster.api_server_down(), pytest.raises(KubectlError):
         cluster.kubectl.get("configmap", "kept", namespace)
     assert cluster.kubectl.get("configmap", "kept", namespace)
+
+
+def test_an_operator_starts_with_its_own_rights_and_dies_when_told(
+    start_operator: Callable[..., OperatorProcess], proxy: CountingProxy
+) -> None:
+    operator = start_operator(through=proxy)
+    eventually(lambda: operator.ready, within_seconds=30, what="the operator is ready")
+    assert "shardwright" in operator.metrics_text()
+    refused = [call for call in proxy.calls if call.status in {401, 403}]
+    assert not refused, "the chart gives every right that is used"
+    assert operator.stop() == 0

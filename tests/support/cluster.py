@@ -1,6 +1,7 @@
-"""Test clusters as Python objects: a control plane with simulated nodes, and kind. The scripts in e2e/cluster do the work.
+"""Test clusters as Python objects: a control plane with simulated nodes, and kind.
 
-Knows how clusters, nodes and identities are made; knows nothing of what the operator does in them.
+The scripts in e2e/cluster do the work. This module knows how clusters, nodes and identities are made;
+it knows nothing of what the operator does in them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from support.waiting import eventually
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = REPOSITORY / "e2e" / "cluster"
 CHART = REPOSITORY / "charts" / "shardwright"
+EXTERNAL_METRICS = ("--set", "externalMetrics.install=true")
 CRDS = REPOSITORY / "crds"
 TEST_NAMESPACES = {"shardwright.io/test": "true"}
 MACHINE = {"cpu": "128", "memory": "2Ti", "pods": "110"}
@@ -87,7 +89,10 @@ class Cluster:
     def kubeconfig_of(
         self, service_account: str, namespace: str, target: Path, through: Mapping[str, str] | None = None
     ) -> Path:
-        """A kubeconfig with a token of that ServiceAccount, its real RBAC identity; `through` is a proxy's kubeconfig_cluster."""
+        """A kubeconfig with a token of that ServiceAccount, its real RBAC identity.
+
+        `through` is the kubeconfig_cluster of a proxy that stands in between.
+        """
         cluster = dict(through or yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"])
         token = self.kubectl.run("create", "token", service_account, "-n", namespace, "--duration=24h").strip()
         text = yaml.safe_dump({
@@ -112,7 +117,10 @@ class ControlPlane(Cluster):
         labels: Mapping[str, str | None] | None = None, annotations: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """A node that says what GPU Feature Discovery says of `product` (a file of e2e/cluster/fleet); a label None removes."""
+        """A node that says what GPU Feature Discovery says of `product`, a file of e2e/cluster/fleet ("" for none).
+
+        labels adds to that; None takes a label away.
+        """
         every = {**gpu_labels(product), **(labels or {})}
         count = gpus if gpus is not None else int(every.get("nvidia.com/gpu.count") or 0)
         if gpus is not None and product in {"h100", "l40s"}:
@@ -127,11 +135,12 @@ class ControlPlane(Cluster):
     ) -> None:  # fmt: skip
         """A Ready node with exactly these labels, annotations and extra capacity."""
         everything = {**MACHINE, **(capacity or {})}
+        usual = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
         self.kubectl.apply({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {
                 "name": name,
-                "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", **(labels or {})},
+                "labels": {**usual, **(labels or {})},
                 "annotations": {"kwok.x-k8s.io/node": "fake", **(annotations or {})},
             },
             "spec": dict(spec or {}),
@@ -146,7 +155,7 @@ class ControlPlane(Cluster):
         """The CRDs and the chart's identity (ServiceAccount and RBAC, no Deployment); the ServiceAccount's name."""
         self.kubectl.apply(*sorted(CRDS.glob("*.yaml")))
         self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        objects = self.rendered_chart(namespace, *options)
+        objects = self.rendered_chart(namespace, *EXTERNAL_METRICS, *options)
         identity = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
         self.kubectl.apply(*[item for item in objects if item["kind"] in identity])
         account: str = next(item for item in objects if item["kind"] == "Deployment")["spec"]["template"]["spec"][
@@ -154,12 +163,19 @@ class ControlPlane(Cluster):
         ]
         return account
 
-    def aggregate(self, service: Object, api_service: Object, port: int) -> None:
-        """Let the API server find an aggregated API at a port of this host: the Service becomes an ExternalName localhost."""
-        here = {"type": "ExternalName", "externalName": "localhost"}
-        self.kubectl.apply({**service, "spec": here})
-        spec = {**api_service["spec"], "service": {**api_service["spec"]["service"], "port": port}}
-        self.kubectl.apply({**api_service, "spec": spec})
+    def serve_external_metrics_at(self, port: int, namespace: str = "shardwright-system") -> str:
+        """Let the API server find the chart's aggregated API at a port of this host; the name of its Service.
+
+        The Service becomes an ExternalName `localhost`: an operator that runs as a process has no pod to select.
+        """
+        objects = self.rendered_chart(namespace, *EXTERNAL_METRICS)
+        api_service = next(item for item in objects if item["kind"] == "APIService")
+        target = {**api_service["spec"]["service"], "port": port}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": target["name"], "namespace": namespace}}
+        self.kubectl.apply({**service, "spec": {"type": "ExternalName", "externalName": "localhost"}})
+        self.kubectl.apply({**api_service, "spec": {**api_service["spec"], "service": target}})
+        name: str = target["name"]
+        return name
 
     @contextmanager
     def api_server_down(self) -> Iterator[None]:
@@ -179,7 +195,10 @@ class ControlPlane(Cluster):
             time.sleep(down_seconds)
 
     def clean(self) -> None:
-        """Back to an empty cluster: no InferenceDeployment, StatefulSet, pod or node; test namespaces go in their own time."""
+        """Back to an empty cluster: no InferenceDeployment, StatefulSet, pod or node.
+
+        Test namespaces go in their own time (the namespace controller takes 5 s or more for each).
+        """
         if "inferencedeployments" in self.kubectl.run("api-resources", "-o", "name"):
             self.kubectl.run("delete", "inferencedeployments", "-A", "--all", "--wait=true")
         self.kubectl.run("delete", "namespaces", "-l", "shardwright.io/test=true", "--wait=false")
@@ -228,6 +247,12 @@ def kind_cluster(name: str = "", *, fleet: str = "h100 h100 l40s", extra_mounts:
     finally:
         if not os.environ.get("KEEP_CLUSTER"):
             script("kind-down.sh", name)
+
+
+def existing_kind_cluster(name: str) -> Cluster:
+    """A cluster that `kind-up.sh NAME` made before."""
+    state = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shardwright" / "run"
+    return Cluster(name, state / f"kind-{name}.kubeconfig")
 
 
 def remove_abandoned() -> None:

@@ -1,4 +1,4 @@
-"""The operator as its own process, `python -m shardwright run`, with an identity of its own. It can be stopped and killed."""
+"""The operator as its own process, `python -m shardwright run`, with an identity of its own; to stop or kill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,20 @@ class OperatorProcess:
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         return self
+
+    @property
+    def ready(self) -> bool:
+        """What the readiness probe would be told."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['HEALTH']}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def metrics_text(self) -> str:
+        """The operator's own metrics, in Prometheus' text format."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['METRICS']}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def stop(self, within_seconds: float = 20) -> int:
         """SIGTERM and wait; its exit status. An operator that does not end in time is killed and the test fails."""

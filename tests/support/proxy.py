@@ -1,7 +1,7 @@
 """A counting proxy between the operator and the API server.
 
-It records every write, can kill a process right before or right after the n-th one, and can cut watches. It knows HTTP and
-nothing of Kubernetes but two things: which verbs write, and that a watch is a GET with `watch=true`.
+It records every request, can kill a process right before or right after the n-th write, and can cut watches. It knows
+HTTP, and of Kubernetes two things: which verbs write, and that a watch is a GET with `watch=true`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOT_PASSED_ON = frozenset({"host", "connection", "transfer-encoding", "content-l
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that came by: the moment is time.monotonic() in seconds; status 0 means that no answer was passed on."""
+    """One request that came by, at a moment of time.monotonic(); status 0 means that no answer was passed on."""
 
     moment_seconds: float
     verb: str
