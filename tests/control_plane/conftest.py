@@ -57,7 +57,7 @@ def proxy(control_plane: ControlPlane) -> Iterator[CountingProxy]:
 
 @pytest.fixture
 def start_operator(cluster: ControlPlane, operator_account: str, tmp_path: Path) -> Iterator[StartOperator]:
-    """start_operator(through=proxy, SHARDWRIGHT_…="…") starts one. It dies with the test, whose failure shows its log."""
+    """start_operator(through=proxy, SHARDWRIGHT_…="…") starts one. It dies with the test; a failure shows its log."""
     started: list[OperatorProcess] = []
 
     def start(through: CountingProxy | None = None, **environment: str) -> OperatorProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import subprocess
 import urllib.request
@@ -12,7 +13,7 @@ import pytest
 
 from support.cluster import ControlPlane
 from support.kubectl import Kubectl, KubectlError, Object
-from support.operator_process import OperatorProcess
+from support.operator_process import OperatorProcess, free_port
 from support.proxy import CountingProxy
 from support.waiting import eventually
 
@@ -142,4 +143,20 @@ def test_an_operator_starts_with_its_own_rights_and_dies_when_told(
     assert "shardwright" in operator.metrics_text()
     refused = [call for call in proxy.calls if call.status in {401, 403}]
     assert not refused, "the chart gives every right that is used"
+    assert operator.stop() == 0
+
+
+def test_the_aggregated_api_of_an_operator_process_is_found(
+    cluster: ControlPlane, start_operator: Callable[..., OperatorProcess]
+) -> None:
+    port = free_port()
+    service = cluster.serve_external_metrics_at(port)
+    operator = start_operator(SHARDWRIGHT_EXTERNAL_METRICS_SERVICE=service, SHARDWRIGHT_EXTERNAL_METRICS_PORT=str(port))
+    name = "v1beta1.external.metrics.k8s.io"
+    try:
+        cluster.kubectl.run("wait", "apiservice", name, "--for=condition=Available", "--timeout=40s")
+        found = json.loads(cluster.kubectl.run("get", "--raw", "/apis/external.metrics.k8s.io/v1beta1"))
+        assert found["kind"] == "APIResourceList"
+    finally:
+        cluster.kubectl.delete("apiservice", name)
     assert operator.stop() == 0
