@@ -66,6 +66,8 @@ def kv_heads(reader: ConfigReader, family: Family, query: int) -> int:
 def head_dim(reader: ConfigReader, query: int) -> int:
     """Size of one head: as stated, by class, else the hidden size over the heads."""
     stated = reader.stated("head_dim")
+    if is_latent(reader):
+        return stated or reader.integer("qk_nope_head_dim", 128) + reader.integer("qk_rope_head_dim", 64)
     return stated or reader.integer("head_dim", reader.positive("hidden_size") // query) or 1
 
 

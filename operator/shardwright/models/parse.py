@@ -63,6 +63,9 @@ def build(
     if outer.config is not reader.config and outer.raw("tie_word_embeddings") is not None and reader.raw("tie_word_embeddings") is None:
         tied = outer.flag("tie_word_embeddings")
     heads = attention.heads_of(reader, family, "full", first_full(slots))
+    if attention.is_latent(reader):
+        nope, rope = reader.integer("qk_nope_head_dim", 128), reader.integer("qk_rope_head_dim", 64)
+        heads = replace(heads, key_dim=nope + rope, value_dim=reader.integer("v_head_dim", 128))
     experts = reader.integer("num_experts", 0) if any(s.feedforward in ("moe", "both") for s in slots) else 0
     return ModelProfile(
         id=model_id,
@@ -207,11 +210,14 @@ def make_layers(reader: ConfigReader, family: Family, slots: list[Slot], rules: 
     known: dict[LayerShape, LayerShape] = {}
     blueprints: dict[object, LayerShape] = {}
     layers = []
+    first_shared = len(slots) - reader.integer("num_kv_shared_layers", 0)
     vary = bool(reader.items("block_configs"))
     for index, slot in enumerate(slots):
-        key = (slot, index if vary or rules.signature(index) else None, indexer_key(reader, index))
+        shares = index >= first_shared > 0
+        key = (slot, shares, index if vary or rules.signature(index) else None, indexer_key(reader, index))
         if key not in blueprints:
             shape = quantized_layer(make_layer(reader, family, slot, index), index, rules)
+            shape = LayerShape(shape.matrices) if shares else shape  # it reads the cache of an earlier layer
             blueprints[key] = known.setdefault(shape, shape)
         layers.append(blueprints[key])
     return tuple(layers)

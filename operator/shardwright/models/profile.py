@@ -6,6 +6,7 @@ Sizes are elements, bytes or tokens as each name says. Nothing here knows a conf
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from shardwright.models.formats import WeightFormat
 
@@ -229,7 +230,7 @@ class ModelProfile:
     @property
     def weight_formats(self) -> tuple[WeightFormat, ...]:
         """The distinct storage formats in use, sorted by name."""
-        return tuple(sorted({m.format for m in self.iter_matrices() if m.format}, key=lambda f: f.name))
+        return _formats(self)
 
     def iter_matrices(self) -> Iterator[Matrix]:
         """Every matrix of every layer, in order."""
@@ -243,3 +244,10 @@ class ModelProfile:
     def __hash__(self) -> int:
         """Cheap: layers are not walked."""
         return hash((self.id, self.architecture, self.quantization, self.num_layers, self.hidden_size, self.vocab_size))
+
+
+@lru_cache(maxsize=512)
+def _formats(profile: ModelProfile) -> tuple[WeightFormat, ...]:
+    """Every storage format of a profile, each once."""
+    layers = {id(layer): layer for layer in profile.layers}.values()
+    return tuple(sorted({m.format for layer in layers for m in layer.matrices if m.format}, key=lambda f: f.name))

@@ -4,6 +4,8 @@ Follows the engine's own budget (docs/memory.md): requested = total x utilisatio
 stage decides for all. Never raises on odd numbers: what cannot be is a reason. Knows no cluster.
 """
 
+from functools import lru_cache
+
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName
 from shardwright.catalog.types import GpuProduct, LinkKind, Vendor
@@ -11,7 +13,7 @@ from shardwright.models.profile import ModelProfile
 from shardwright.plan.memory_activation import stage_activations
 from shardwright.plan.memory_arguments import EngineArguments
 from shardwright.plan.memory_graphs import graph_bytes
-from shardwright.plan.memory_kv import Pool, pool_of
+from shardwright.plan.memory_kv import Pool, fill, pool_shape
 from shardwright.plan.memory_shapes import shape_problems
 from shardwright.plan.memory_versions import VersionFacts, version_facts
 from shardwright.plan.memory_weights import stage_weights
@@ -22,6 +24,7 @@ DRAFTING = frozenset({"mtp", "deepseek_mtp"})
 MILLION = 1_000_000
 
 
+@lru_cache(maxsize=16384)
 def forecast(
     profile: ModelProfile,
     layout: Layout,
@@ -44,7 +47,8 @@ def forecast(
     stages = [rank.kv_cache_bytes for rank in ranks[:: layout.tensor]]
     if args.max_model_len == -1:
         context = largest_context(profile, layout, args, facts, stages, context, in_flight, drafts)
-    pool = pool_of(profile, layout, args, facts, stages, context, in_flight, drafts)
+    shape = pool_shape(profile, layout, args, facts, context, in_flight, drafts)
+    pool = fill(shape, facts, args, stages, context)
     reasons = (*shape_problems(profile, layout, args, facts, pool, sequences), *memory_problems(ranks, requested, pool))
     return MemoryForecast(
         total_bytes=memory_bytes,
@@ -130,7 +134,8 @@ def largest_context(
     low, high = 1, longest
     while low < high:
         middle = (low + high + 1) // 2
-        if pool_of(profile, layout, args, facts, stages, middle, in_flight, drafts).fits_one:
+        shape = pool_shape(profile, layout, args, facts, middle, in_flight, drafts)
+        if fill(shape, facts, args, stages, middle).fits_one:
             low = middle
         else:
             high = middle - 1

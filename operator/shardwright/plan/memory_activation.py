@@ -50,8 +50,10 @@ def sparse_bytes(profile: ModelProfile, tokens: int, context: int) -> int:
     Sizes as in vLLM 0.32.0: flashmla_sparse (5 contexts of 576 bfloat16), DeepSeek V4 (4 compressed contexts), indexer (40 contexts
     of 132 bytes over the compression), and the cap on the logits.
     """
+    if not profile.is_latent_attention:
+        return 0
     index = next((c for layer in profile.layers for c in layer.caches if c.kind is CacheKind.INDEX), None)
-    if index is None or not profile.is_latent_attention:
+    if index is None:
         return 0
     latent = next((c for layer in profile.layers for c in layer.caches if c.kind is CacheKind.LATENT), index)
     if index.packs:
@@ -75,7 +77,9 @@ def stage_activations(
     return (*([middle] * (layout.pipeline - 1)), last)
 
 
+@lru_cache(maxsize=512)
 def workspace_lasts(profile: ModelProfile) -> bool:
     """Whether the experts' kernels keep a shared workspace; the MXFP4 kernels allocate theirs anew."""
-    formats = {m.format.name if m.format else "" for m in profile.iter_matrices() if m.part is Part.EXPERT}
-    return "mxfp4" not in formats
+    layers = {id(layer): layer for layer in profile.layers}.values()
+    experts = (m.format for layer in layers for m in layer.matrices if m.part is Part.EXPERT)
+    return not any(stored is not None and stored.name == "mxfp4" for stored in experts)

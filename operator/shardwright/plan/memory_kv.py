@@ -80,16 +80,21 @@ def element_bits(dtype: str) -> int:
     return 8 * next((b for word, b in KV_BYTES.items() if dtype.startswith(word)), 2)
 
 
+@lru_cache(maxsize=512)
+def is_sparse(profile: ModelProfile) -> bool:
+    """Whether some layer has an indexer."""
+    return any(c.kind is CacheKind.INDEX for layer in profile.layers for c in layer.caches)
+
+
 def token_bytes(cache: Cache, profile: ModelProfile, layout: Layout, dtype: str) -> int:
     """Bytes that one stored vector of a layer takes on one rank."""
-    sparse = any(c.kind is CacheKind.INDEX for layer in profile.layers for c in layer.caches)
     bits = element_bits(dtype)
     if cache.packed_bytes:
         return cache.packed_bytes
     if cache.kind is CacheKind.INDEX:
         return cache.key_dim + INDEX_SCALE_BYTES if profile.is_latent_attention else cache.key_dim * 2
     if cache.kind in REPLICATED:
-        if sparse and bits == 8:
+        if bits == 8 and is_sparse(profile):
             return SPARSE_LATENT_BYTES
         return cache.key_dim * bits // 8 if bits != 4 else 352
     heads = max(1, cache.kv_heads // layout.tensor)
@@ -128,13 +133,18 @@ def layer_pages(
     dtype, block = cache_dtype(profile, arguments, facts), default_block(profile, arguments)
     layers = profile.layers + (profile.draft_layers[:1] if drafts else ())
     caches = [(i, c) for i, layer in enumerate(layers) for c in layer.caches]
-    states = [c for _, c in caches if c.kind is CacheKind.STATE]
-    tokens = [c for _, c in caches if c.kind is not CacheKind.STATE]
+    distinct = list({id(c): c for _, c in caches}.values())
+    states = [c for c in distinct if c.kind is CacheKind.STATE]
+    tokens = [c for c in distinct if c.kind is not CacheKind.STATE]
     padded = 0
     if states and tokens:
         block, padded = aligned_block(profile, layout, arguments, states, tokens, dtype, block)
-    pages = []
+    pages: list[tuple[int, Page]] = []
+    known: dict[int, Page] = {}
     for index, cache in caches:
+        if id(cache) in known:
+            pages.append((index, known[id(cache)]))
+            continue
         if cache.kind is CacheKind.STATE:
             size = state_bytes(cache, profile, layout, arguments)
             pages.append((index, Page(cache.kind, block, max(size, padded))))
@@ -142,6 +152,7 @@ def layer_pages(
             span = cache.block_tokens or block
             size = token_bytes(cache, profile, layout, dtype) * span // max(1, cache.tokens_per_state)
             pages.append((index, Page(cache.kind, span, up(size, cache.page_alignment), cache.window, cache.packs)))
+        known[id(cache)] = pages[-1][1]
     return tuple(pages)
 
 
@@ -239,41 +250,58 @@ def promoted(pages: Sequence[Page]) -> list[Page]:
     return [replace(p, kind=CacheKind.FULL, window=0) if p.kind in windowed else p for p in pages]
 
 
-def pool_of(
-    profile: ModelProfile,
-    layout: Layout,
-    arguments: EngineArguments,
-    facts: VersionFacts,
-    memory_by_stage: Sequence[int],
-    context: int,
-    in_flight: int,
-    drafts: bool,
-) -> Pool:
-    """The blocks that the given KV memory of each pipeline stage makes, the fullest stage deciding for all."""
+@dataclass(frozen=True, slots=True)
+class PoolShape:
+    """What of a pool does not depend on the amount of memory."""
+
+    groups: int
+    group_tokens: int
+    """Tokens of a block in the group with the smallest ones."""
+    stage_block_bytes: tuple[int, ...]
+    """Of one block, by pipeline stage; 0 where a stage caches nothing."""
+    blocks_per_request: int
+
+
+@lru_cache(maxsize=8192)
+def pool_shape(
+    profile: ModelProfile, layout: Layout, arguments: EngineArguments, facts: VersionFacts, context: int, in_flight: int, drafts: bool
+) -> PoolShape:
+    """The groups and blocks of a model in a layout, for requests of `context` tokens with `in_flight` tokens of batches under way."""
+    placed, groups = placed_groups(profile, layout, arguments, facts, drafts)
+    stages = []
+    for low, high in stage_bounds(profile, layout):
+        held = (sum(b for m, b in zip(g.layers, g.page_bytes, strict=True) if low <= placed[m] < high) for g in groups)
+        stages.append(max(held, default=0))
+    wanted = sum(request_blocks(g, context, in_flight, arguments) for g in groups)
+    return PoolShape(len(groups), min((g.page.tokens for g in groups), default=0), tuple(stages), wanted)
+
+
+@lru_cache(maxsize=2048)
+def placed_groups(
+    profile: ModelProfile, layout: Layout, arguments: EngineArguments, facts: VersionFacts, drafts: bool
+) -> tuple[tuple[int, ...], tuple[Group, ...]]:
+    """(layer of each page, groups of pages)."""
     placed = layer_pages(profile, layout, arguments, facts, drafts)
     pages = [page for _, page in placed]
-    if not facts.hybrid or arguments.disable_hybrid_kv_cache_manager:
+    chunked = any(page.kind is CacheKind.CHUNKED for page in pages)
+    if not facts.hybrid or arguments.disable_hybrid_kv_cache_manager or (chunked and not facts.chunks_in_groups):
         pages = promoted(pages)
-    groups = make_groups(pages)
-    if not groups:
+    return tuple(layer for layer, _ in placed), make_groups(pages)
+
+
+def fill(shape: PoolShape, facts: VersionFacts, arguments: EngineArguments, memory_by_stage: Sequence[int], context: int) -> Pool:
+    """The blocks that the KV memory of each pipeline stage makes, the fullest stage deciding for all."""
+    if not shape.groups:
         return Pool(0, 1, 0, 0, 0, 0)
-    bounds = stage_bounds(profile, layout)
-    per_stage = []
-    for number, memory in enumerate(memory_by_stage):
-        low, high = bounds[min(number, len(bounds) - 1)]
-        block_bytes = max(sum(b for m, b in zip(g.layers, g.page_bytes, strict=True) if low <= placed[m][0] < high) for g in groups)
-        if block_bytes:
-            per_stage.append((max(0, memory) // block_bytes, block_bytes))
-    blocks, block_bytes = min(per_stage, default=(0, 1))
-    if arguments.num_gpu_blocks_override:
-        blocks = arguments.num_gpu_blocks_override
-    wanted = sum(request_blocks(g, context, in_flight, arguments) for g in groups)
-    millis = blocks * 1000 // wanted if wanted else 0
+    pairs = zip(memory_by_stage, shape.stage_block_bytes, strict=True)
+    blocks, block_bytes = min(((max(0, memory) // size, size) for memory, size in pairs if size), default=(0, 1))
+    blocks = arguments.num_gpu_blocks_override or blocks
+    wanted = shape.blocks_per_request
     if facts.kv_tokens == "blocks":
-        tokens = blocks // len(groups) * min(g.page.tokens for g in groups) * arguments.decode_context_parallel_size
+        tokens = blocks // shape.groups * shape.group_tokens * arguments.decode_context_parallel_size
     else:
         tokens = blocks * context // wanted if wanted else 0
-    return Pool(tokens, blocks, wanted, block_bytes, len(groups), millis)
+    return Pool(tokens, blocks, wanted, block_bytes, shape.groups, blocks * 1000 // wanted if wanted else 0)
 
 
 def stage_bounds(profile: ModelProfile, layout: Layout) -> list[tuple[int, int]]:
@@ -285,8 +313,3 @@ def stage_bounds(profile: ModelProfile, layout: Layout) -> list[tuple[int, int]]
         bounds.append((start, past))
         start += count
     return bounds
-
-
-def kinds_of(profile: ModelProfile) -> Counter[CacheKind]:
-    """How many caches of each kind a model has."""
-    return Counter(c.kind for layer in profile.layers for c in layer.caches)

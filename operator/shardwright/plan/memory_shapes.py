@@ -4,6 +4,7 @@ One function per rule over (profile, layout); the rules and where vLLM has them 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import gcd
 
 from shardwright.api.reasons import Reason
@@ -28,8 +29,14 @@ def shape_problems(
     return tuple(dict.fromkeys(found))
 
 
-def layout_problems(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> Iterator[Reason]:
+@lru_cache(maxsize=16384)
+def layout_problems(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> tuple[Reason, ...]:
     """The rules that need no memory figure."""
+    return tuple(broken_rules(profile, layout, facts))
+
+
+def broken_rules(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> Iterator[Reason]:
+    """The same, one by one."""
     tensor = layout.tensor
     if profile.num_attention_heads % tensor:
         yield Reason.HEADS_NOT_DIVISIBLE
@@ -57,10 +64,11 @@ def kv_mismatch(profile: ModelProfile, tensor: int) -> bool:
     return any((h % tensor if h >= tensor else tensor % h) for h in heads if h > 0)
 
 
-def distinct(profile: ModelProfile) -> list[Matrix]:
+@lru_cache(maxsize=512)
+def distinct(profile: ModelProfile) -> tuple[Matrix, ...]:
     """Each kind of matrix once."""
     seen: dict[int, tuple[Matrix, ...]] = {id(layer): layer.matrices for layer in profile.layers}
-    return list(dict.fromkeys(m for matrices in seen.values() for m in matrices))
+    return tuple(dict.fromkeys(m for matrices in seen.values() for m in matrices))
 
 
 def shard_parts(matrix: Matrix, layout: Layout) -> int:

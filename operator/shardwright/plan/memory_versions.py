@@ -13,9 +13,11 @@ from shardwright.plan.memory_weights import ExpertPadding
 GIB = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionFacts:
-    """One engine version's accounting; the fields are explained at the top of catalog/engines/vllm.yaml."""
+    """One engine version's accounting; the fields are explained at the top of catalog/engines/vllm.yaml.
+
+    Compared by identity: `version_facts` makes one object per version."""
 
     utilization_ppm: int
     batch_defaults: tuple[tuple[int, int, int, str], ...]
@@ -31,6 +33,7 @@ class VersionFacts:
     expert_workspace: bool
     kv_scheme_followed: bool
     hopper_experts: bool
+    chunks_in_groups: bool
     refines_blocks: bool
     unmeasured_reserve_ppm: int
     graph_bytes: int

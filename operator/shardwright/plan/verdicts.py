@@ -144,3 +144,8 @@ def _memory_rejection(layout: Layout, memory: MemoryForecast, reason: Reason) ->
         used = (r.weights_bytes + r.activation_bytes + r.non_torch_bytes + r.cuda_graph_bytes for r in memory.ranks)
         return Rejection("", str(layout), reason, max(used, default=0), memory.requested_bytes, "bytes")
     return Rejection("", str(layout), reason, 1, 0, "")
+
+
+def forget_forecasts() -> None:
+    """Drop the kept forecasts; for measurements."""
+    _forecast.cache_clear()
