@@ -18,6 +18,7 @@ from shardwright.status import build_status
 from support.cluster import ControlPlane
 from support.external_metrics import Client, ServedMetrics
 from support.kubectl import KubectlError
+from support.operator_process import free_port
 from support.situations import plan, pod, replica, situation
 from support.waiting import eventually, steadily
 
@@ -33,16 +34,14 @@ def path(namespace: str, name: str = "qwen", metric: str = QUEUE_DEPTH_METRIC) -
 @pytest.fixture(scope="module")
 def served(control_plane: ControlPlane, operator_account: str, tmp_path_factory) -> Iterator[ServedMetrics]:
     """Served by the operator's own identity and rights, reached through the API server."""
-    options = ("--set", "externalMetrics.install=true")
-    account = control_plane.install(SYSTEM, *options)
-    objects = control_plane.rendered_chart(SYSTEM, *options)
-    service = next(item for item in objects if item["metadata"]["name"].endswith("-external-metrics"))
-    api_service = next(item for item in objects if item["kind"] == "APIService")
-    kubeconfig = control_plane.kubeconfig_of(account, SYSTEM, tmp_path_factory.mktemp("metrics") / "kubeconfig")
-    metrics = ServedMetrics(kubeconfig, SYSTEM, service["metadata"]["name"])
+    port = free_port()
+    service = control_plane.serve_external_metrics_at(port)
+    kubeconfig = control_plane.kubeconfig_of(
+        operator_account, SYSTEM, tmp_path_factory.mktemp("metrics") / "kubeconfig"
+    )
+    metrics = ServedMetrics(kubeconfig, SYSTEM, service, port)
     metrics.start()
     eventually(lambda: metrics.server and metrics.server.serving, what="the server listens")
-    control_plane.aggregate(service, api_service, metrics.port)
     metrics.refresh()
     control_plane.kubectl.run("wait", f"apiservice/{API_SERVICE}", "--for=condition=Available", "--timeout=30s")
     yield metrics

@@ -19,10 +19,10 @@ from shardwright.metrics.serve import Endpoint, ExternalMetricsServer
 class ServedMetrics:
     """`figures[namespace, name]` is what is told; a text is why nothing can be told."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, service: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, service: str, port: int) -> None:
         self.figures: dict[tuple[str, str], int | str] = {}
         self.answers: list[int] = []
-        self._kubeconfig, self._endpoint = kubeconfig, Endpoint(namespace, service, "127.0.0.1", 0)
+        self._kubeconfig, self._endpoint = kubeconfig, Endpoint(namespace, service, "127.0.0.1", port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.server: ExternalMetricsServer | None = None

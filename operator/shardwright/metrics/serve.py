@@ -27,8 +27,8 @@ from shardwright.metrics.front_proxy import (
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 2
-_REFRESH_SECONDS = 300
-"""How often authority, certificate and APIService are looked at; authorities change by hand, once in years."""
+_REFRESH_SECONDS = 60
+"""How often authority, certificate and APIService are looked at: an APIService that was made anew waits so long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Stands behind the addresses of simulated pods and answers /metrics there, as vLLM's leaders would."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support import deployments as infd
+from support.cluster import ControlPlane
+
+PORT = 8000
+
+
+class Leaders:
+    """All ready leaders of one deployment share a load evenly; None = they fall silent (connections are closed)."""
+
+    def __init__(self, cluster: ControlPlane, namespace: str, name: str) -> None:
+        self.requests_in_hand: int | None = 0
+        self.asked = 0
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+        self._servers: dict[str, ThreadingHTTPServer] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Leaders":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        for server in self._servers.values():
+            server.shutdown()
+            server.server_close()
+
+    def _follow(self) -> None:
+        """New pods get a server at their address."""
+        while not self._stop.wait(0.3):
+            try:
+                pods = infd.pods(self._cluster, self._namespace, self._name).values()
+            except AssertionError:
+                continue
+            for address in {pod["status"].get("podIP") for pod in pods} - {None, *self._servers}:
+                server = ThreadingHTTPServer((address, PORT), _handler(self))
+                self._servers[address] = server
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def page(self) -> bytes | None:
+        self.asked += 1
+        in_hand = self.requests_in_hand
+        if in_hand is None:
+            return None
+        running = infd.get(self._cluster, self._namespace, self._name)["status"]["readyReplicas"] or 1
+        share = in_hand / running
+        return f'vllm:num_requests_running{{engine="0"}} {share}\nvllm:num_requests_waiting{{engine="0"}} 0\n'.encode()
+
+
+def _handler(leaders: Leaders) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = leaders.page()
+            if body is None:
+                self.close_connection = True
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
