@@ -1,0 +1,92 @@
+"""Deployments installed by Helm, applied with kubectl, planned, running on real kubelets and answering through their Service."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.installed import SMALL, Installed, condition, leader_pods
+from support.waiting import eventually
+
+OVER_TWO_NODES = {
+    "model": {"id": "meta-llama/Llama-3.3-70B-Instruct", "servedName": "wide"},
+    "objective": {"contextLength": 16384},
+    "layout": {"tensor": 4, "pipeline": 2, "nodesPerReplica": 2},
+    "placement": {"gpuProducts": ["H100-SXM"]},
+    "replicas": 1,
+}
+TRTLLM = {
+    "model": {"id": "Qwen/Qwen3-8B"},
+    "engine": {"name": "trtllm"},
+    "objective": {"contextLength": 8192},
+    "layout": {"tensor": 2},
+    "placement": {"gpuProducts": ["H100-SXM"]},
+    "replicas": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "model", "says", "pods"),
+    [
+        ("single", SMALL, "small", "vllm 0.32.0 Qwen/Qwen3-8B TP1·PP1", 1),
+        ("wide", OVER_TWO_NODES, "wide", "vllm 0.32.0 meta-llama/Llama-3.3-70B-Instruct TP4·PP2", 2),
+        ("tensorrt", TRTLLM, "Qwen/Qwen3-8B", "trtllm 1.2.1 Qwen/Qwen3-8B TP2·PP1", 1),
+    ],
+)
+def test_answers_a_chat_through_its_service(installed: Installed, name, spec, model, says, pods):
+    namespace = installed.namespace()
+    installed.apply(name, namespace, spec)
+    status = installed.available(name, namespace)
+    assert status["summary"] == "1 of 1 replicas ready"
+    assert says in installed.ask(f"http://{name}.{namespace}.svc:8000/v1", model, "Who are you?")
+    assert says in installed.ask(status["endpoint"], model, "And in a stream?", "--stream")
+    running = installed.kubectl.list("pods", namespace, f"shardwright.io/deployment={name}")
+    assert len(running) == pods
+    assert len({pod["spec"]["nodeName"] for pod in running}) == pods
+    logs = "".join(installed.logs(pod) for pod in running)
+    assert "GPUs of this container stay idle" not in logs, "a pod was given more GPUs than its layout uses"
+    assert "nothing says how many GPUs" not in logs, "the device plugin did not tell the container its GPUs"
+
+
+def test_a_follower_whose_process_is_killed_is_noticed_and_the_group_recovers(installed: Installed):
+    namespace = installed.namespace()
+    installed.apply("wide", namespace, OVER_TWO_NODES)
+    installed.available("wide", namespace)
+    before = {pod["metadata"]["uid"] for pod in installed.kubectl.list("pods", namespace)}
+    installed.kubectl.run(
+        "exec", "-n", namespace, "wide-0-1", "--", "python3", "-c", KILL_THE_ENGINE.replace("ENGINE", "vllm")
+    )
+    state = eventually(
+        lambda: installed.replica("wide", namespace, ready=False),
+        within_seconds=60,
+        what="status names the broken replica",
+    )
+    assert state["reason"], state
+    assert condition(installed.get("wide", namespace), "Available")["status"] == "False"
+    installed.available("wide", namespace, within_seconds=180)
+    assert not before & {pod["metadata"]["uid"] for pod in installed.kubectl.list("pods", namespace)}, (
+        "a group whose member restarted must be made anew, all of it"
+    )
+    assert "TP4·PP2" in installed.ask(f"http://wide.{namespace}.svc:8000/v1", "wide")
+
+
+KILL_THE_ENGINE = """
+import os, signal
+for entry in filter(str.isdecimal, os.listdir("/proc")):
+    words = open(f"/proc/{entry}/cmdline", "rb").read().split(b"\\0")
+    if int(entry) != os.getpid() and any(word.endswith(b"/ENGINE") for word in words):
+        os.kill(int(entry), signal.SIGKILL)
+"""
+
+
+def test_what_the_engine_refuses_is_named_in_status(installed: Installed):
+    """Two GPUs were asked for by hand, and one engine argument makes the engine end at once."""
+    namespace = installed.namespace()
+    spec = {**SMALL, "engine": {"env": [{"name": "FAKE_ENGINE_LOAD_FAILS", "value": "cuda-oom"}]}}
+    installed.apply("broken", namespace, spec)
+    state = eventually(
+        lambda: (found := installed.replica("broken", namespace, ready=False)) and found.get("reason") in {"CrashLoop", "PodRestarted"} and found,
+        within_seconds=90,
+        what="status says that the pod ends again and again",
+    )  # fmt: skip
+    assert state
+    assert not leader_pods(installed, "broken", namespace, ready=True)
