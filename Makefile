@@ -52,6 +52,8 @@ bench: ## How fast 1, 10, 100 and 500 deployments are made, beside a bare client
 crd: ## Write the CustomResourceDefinition from the models
 	@e2e/cluster/setup.sh python
 	$(RUN)/python -m shardwright crd > crds/inferencedeployments.shardwright.io.yaml
+	cp crds/inferencedeployments.shardwright.io.yaml charts/shardwright/crds/
+	$(RUN)/python -m shardwright crd --output reference > docs/reference.md
 
 golden: ## Write the golden manifests anew; review the difference
 	@e2e/cluster/setup.sh python

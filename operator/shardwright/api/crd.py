@@ -21,7 +21,7 @@ from shardwright.api.status import InferenceDeploymentStatus
 MAX_BYTES = 256 * 1024
 """kubectl apply keeps a copy in an annotation, and annotations are limited to this."""
 
-HEADER = "# Written by `shardwright crd` from operator/shardwright/api; `make generate` writes it again.\n"
+HEADER = "# Written by `shardwright crd` from operator/shardwright/api; `make crd` writes it again.\n"
 
 _KEPT = frozenset(
     {"type", "description", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems",
