@@ -12,6 +12,7 @@ COMMANDS = {
     "estimate": "Forecast the memory of one layout on one GPU product.",
     "inspect-model": "Print what planning knows of a model.",
     "topology": "Read islands and links from nvidia-smi, rocm-smi or amd-smi output.",
+    "annotate-node": "Write this node's links as annotations on its Node object (for a DaemonSet).",
     "crd": "Print the CustomResourceDefinition.",
 }
 """Name and help of each command; the module of `inspect-model` is `commands/inspect_model.py`, its function `command`."""

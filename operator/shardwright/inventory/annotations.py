@@ -159,7 +159,7 @@ def _nics(value: str, gpus: int) -> tuple[tuple[Islands, str], ...]:
         group, sign, nic = part.partition("=")
         if not sign or not re.fullmatch(r"[A-Za-z0-9_.,:-]+", nic):
             raise ValueError("names no NICs; write 0-3=mlx5_0;4-7=mlx5_1")
-        members = tuple(sorted(_members(group.strip())))
+        members = tuple(sorted(set(_members(group.strip()))))
         if members[-1] >= gpus:
             raise ValueError(f"names GPU {members[-1]}, and the node offers {gpus}")
         found.append(((members,), nic))

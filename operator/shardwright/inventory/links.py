@@ -46,7 +46,10 @@ def node_links(said: Links, product: GpuProduct, gpus: int, *, multi_gpu: bool) 
         (said.islands, ()) if said.islands else _islands(link, product, gpus, asked=said.link is not None)
     )
     if said.link is None and product.bridge_gpus and gpus > 1:
-        guesses = (*guesses, f"{product.name} may have bridges; without the annotation gpu-link it is planned on PCIe")
+        guesses = (
+            *guesses,
+            f"{product.name} may have bridges; without the annotation gpu-link it is planned on {link}",
+        )
     bandwidth = said.link_bandwidth or link_bandwidth(link, product)
     pcie = product.pcie_bandwidth or DEFAULT_PCIE
     crossing = said.cross_island_bandwidth or (min(pcie, bandwidth) if len(islands) > 1 and bandwidth else bandwidth)

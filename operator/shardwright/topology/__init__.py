@@ -1,12 +1,25 @@
 """Text of nvidia-smi, rocm-smi and amd-smi becomes islands and links. Pure: knows no node, no product and no file."""
 
 from shardwright.topology.amd import is_amd, read_json, read_tables
+from shardwright.topology.annotate import annotations_of, write_islands
+from shardwright.topology.fabric import Adapter
 from shardwright.topology.islands import draw_islands
 from shardwright.topology.lines import clean_lines
 from shardwright.topology.nvidia import find_header, read_matrix
 from shardwright.topology.types import Islands, Reading, Tier, Topology, UnreadableTopologyError
 
-__all__ = ["Islands", "Reading", "Tier", "Topology", "UnreadableTopologyError", "read_reading", "read_topology"]
+__all__ = [
+    "Adapter",
+    "Islands",
+    "Reading",
+    "Tier",
+    "Topology",
+    "UnreadableTopologyError",
+    "annotations_of",
+    "read_reading",
+    "read_topology",
+    "write_islands",
+]
 
 
 def read_topology(text: str) -> Topology:

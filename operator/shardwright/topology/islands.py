@@ -34,6 +34,14 @@ def draw_islands(reading: Reading) -> Topology:
     return Topology(len(gpus), tier, islands, warnings)
 
 
+def draw_outer(reading: Reading, islands: Islands) -> Islands:
+    """The coarser level: islands that reach each other inside one NUMA node. Empty where there is no level between."""
+    inside = {(island[0], gpu) for island in islands for gpu in island[1:]}
+    near = {pair for pair, how in reading.pairs.items() if how <= Closeness.NEAR}
+    outer = _closure(reading.gpus, inside | near)
+    return outer if 1 < len(outer) < len(islands) else ()
+
+
 def _draw(reading: Reading, pairs: Pairs) -> tuple[Tier, Islands]:
     """Take the groups from the best link down."""
     linked = _complete_groups(reading.gpus, {pair for pair, how in pairs.items() if how is Closeness.FAST})
