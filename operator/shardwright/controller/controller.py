@@ -199,10 +199,11 @@ class Controller:
     async def _apply(self, key: Key, memory: Memory, write: Write) -> None:
         name = name_of(write.document)
         try:
-            live = await self._writer.apply(write.document, force=write.force)
+            live = await self._write(write)
         except ApiError as error:
             if error.transient and not (error.status == 409 and not write.force):
                 raise
+            log.warning("%s/%s: %s %s is refused: %s", *key, *name, error.message)
             memory.refused[name] = (applied_hash(write.document), error.message)
             self.queue.add(key)
             return
@@ -213,6 +214,14 @@ class Controller:
             log.warning("%s/%s: %s %s differs from what was applied: %s", *key, *name, ", ".join(left)[:500])
         else:
             memory.stubborn.pop(name, None)
+
+    async def _write(self, write: Write) -> Mapping[str, Any]:
+        try:
+            return await self._writer.apply(write.document, force=write.force)
+        except ApiError as error:
+            if error.status != 422 or not write.force:
+                raise
+        return await self._writer.put_right(write.document)
 
     async def _write_derived(self, seen: Observed, replicas: int) -> None:
         try:
