@@ -5,7 +5,7 @@ node, how much memory is used (`memory` does) or how fast anything is (`cost` do
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shardwright.api.reasons import Reason
@@ -173,7 +173,7 @@ def engine_takes_data(layout: Layout, context: Context) -> Rejection | None:
 def pods_are_supported(layout: Layout, context: Context) -> Rejection | None:
     """The engine can run one replica over several pods."""
     if layout.nodes_per_replica > 1 and context.engine not in limits.MULTI_POD_ENGINES:
-        return _no(layout, Reason.MULTI_NODE_NOT_SUPPORTED, layout.nodes_per_replica, 1, "pods")
+        return _no(layout, Reason.MULTI_NODE_NOT_SUPPORTED, 2, 1, "pods")
     return None
 
 
@@ -186,6 +186,12 @@ CHECKS: tuple[Check, ...] = (
 
 def refusals(layout: Layout, context: Context) -> tuple[Rejection, ...]:
     """Run every check; empty = the cut is possible. `pool` of each refusal is left to the caller."""
+    several = min(2, layout.nodes_per_replica)  # only whether there are several pods matters to a check
+    return _refusals(layout if several == layout.nodes_per_replica else replace(layout, nodes_per_replica=2), context)
+
+
+@lru_cache(maxsize=16384)
+def _refusals(layout: Layout, context: Context) -> tuple[Rejection, ...]:
     return tuple(refusal for check in CHECKS if (refusal := check(layout, context)))
 
 

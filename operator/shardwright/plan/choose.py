@@ -14,7 +14,7 @@ from shardwright.inventory import Inventory
 from shardwright.plan import explain
 from shardwright.plan.demand import Demand, demand_of
 from shardwright.plan.rank import Option, ranked
-from shardwright.plan.room import assign, capacity, natural
+from shardwright.plan.room import assign, natural
 from shardwright.plan.site import Site, Tried, most_pods, refusals_of, site_of
 from shardwright.plan.types import Layout, Placement, Plan, PlanRequest, Rejection, Verdict
 from shardwright.plan.verdicts import question_of, verdicts
@@ -66,7 +66,7 @@ def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Opti
         memory, cost, layout = verdict.memory, verdict.cost, verdict.layout
         if verdict.rejections or memory is None or cost is None or (verdict.crosses_island and not crossing):
             continue
-        room = min(capacity(site.free, layout), demand.affordable(layout), site.quota(request, layout))
+        room = min(site.room(layout), demand.affordable(layout), site.quota(request, layout))
         wanted = demand.wanted(layout, memory, room)
         if room or wanted == 0:
             placed = min(room, wanted)

@@ -43,6 +43,18 @@ _FIXED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A time that grows evenly with a number of tokens: `start + tokens * slope`, slope in picoseconds."""
+
+    start_ns: int
+    slope_ps: int
+
+    def at(self, tokens: int) -> int:
+        """Nanoseconds for so many tokens."""
+        return self.start_ns + tokens * self.slope_ps // 1000
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """A link as a group of ranks sees it."""
 
@@ -50,24 +62,23 @@ class Path:
     """Bytes a second per GPU, one direction."""
     latency_ns: int
 
-    def all_reduce_ns(self, size: int, ranks: int) -> int:
-        """Ring all-reduce of `size` bytes: 2(n-1)/n of them cross each link."""
-        return self._moved(2 * size * (ranks - 1) // ranks, ranks)
+    def all_reduce(self, token_bytes: int, ranks: int) -> Line:
+        """Ring all-reduce: 2(n-1)/n of the bytes cross each link."""
+        return self._moved(2 * token_bytes * (ranks - 1) * _GIGA * 1000 // ranks, ranks)
 
-    def gather_ns(self, size: int, ranks: int) -> int:
-        """All-gather or reduce-scatter of `size` bytes in total: (n-1)/n of them cross each link."""
-        return self._moved(size * (ranks - 1) // ranks, ranks)
+    def gather(self, token_bytes: int, ranks: int) -> Line:
+        """All-gather or reduce-scatter: (n-1)/n of all bytes cross each link."""
+        return self._moved(token_bytes * (ranks - 1) * _GIGA * 1000 // ranks, ranks)
 
-    def send_ns(self, size: int) -> int:
+    def send(self, token_bytes: int) -> Line:
         """One message to one peer."""
-        return self._moved(size, 2)
+        return self._moved(token_bytes * _GIGA * 1000, 2)
 
-    def _moved(self, size: int, ranks: int) -> int:
+    def _moved(self, bytes_in_pico: int, ranks: int) -> Line:
         if ranks <= 1:
-            return 0
-        return self.latency_ns * max(1, (ranks - 1).bit_length()) + size * _GIGA * 100 // (
-            self.bandwidth * LINK_PERCENT
-        )
+            return Line(0, 0)
+        steps = max(1, (ranks - 1).bit_length())
+        return Line(self.latency_ns * steps, bytes_in_pico * 100 // (self.bandwidth * LINK_PERCENT))
 
 
 def path_of(pool: Pool, layout: Layout, ranks: int) -> Path:
@@ -101,84 +112,89 @@ class Roofline:
         self.layout, self.work = layout, work
         self.bandwidth = max(1, product.memory_bandwidth) * MEMORY_PERCENT // 100
         self.rate = max(1, _rate(product, work.bits)) * COMPUTE_PERCENT // 100
-        self.attention_rate = max(1, _rate(product, 16)) * COMPUTE_PERCENT // 100
-        self.stage_layers = -(-work.layers // layout.pipeline)
-        self.expert_stage_layers = -(-work.expert_layers // layout.pipeline)
         self.ranks = layout.tensor * layout.data
-        stage = layout.pipeline
-        self.shared_bytes = (work.divided_bytes // layout.tensor + work.whole_bytes) // stage
-        self.shared_parameters = (work.divided_parameters // layout.tensor + work.whole_parameters) // stage
-        self.expert_bytes = work.expert_bytes // (stage * self.ranks)
-        self.expert_parameters = work.expert_parameters // (stage * self.ranks)
-        self.kv_bytes_per_token = _kv_bytes_per_token(memory)
-        self.tensor_path = path_of(pool, layout, layout.tensor)
-        self.expert_path = path_of(pool, layout, self.ranks)
-        self.stage_path = path_of(pool, layout, min(layout.tensor * 2, layout.gpus_per_replica))
+        stages = layout.pipeline
+        self.stage_layers = -(-work.layers // stages)
+        shared_bytes = (work.divided_bytes // layout.tensor + work.whole_bytes) // stages
+        shared_parameters = (work.divided_parameters // layout.tensor + work.whole_parameters) // stages
+        self.shared_read_ns = shared_bytes * _GIGA // self.bandwidth
+        self.shared_token_ps = 2 * shared_parameters * _GIGA * 1000 // self.rate
+        self.expert_bytes = work.expert_bytes // (stages * self.ranks)
+        self.expert_token_ps = self._expert_token_ps(work.expert_parameters // (stages * self.ranks))
+        self.cached_token_ps = _kv_bytes_per_token(memory) * _GIGA * 1000 // self.bandwidth
+        pairs_rate = max(1, _rate(product, 16)) * COMPUTE_PERCENT // 100
+        attention_layers = work.attention_layers // stages or 1
+        self.pair_ps = 4 * work.attention_width * attention_layers * _GIGA * 1000 // (layout.tensor * pairs_rate)
+        self.collectives = self._collectives(pool)
+        self.hand_over = self._hand_over(pool)
 
     def stage_ns(self, tokens: int, cached_tokens: int, attended_pairs: int) -> int:
         """Time of one stage for `tokens` new tokens a data rank, reading the KV of `cached_tokens`.
 
         `attended_pairs` is (query, key) pairs per layer that are computed rather than read, as in prefill.
         """
-        shared = max(
-            self.shared_bytes * _GIGA // self.bandwidth,
-            2 * self.shared_parameters * tokens * _GIGA // self.rate,
-        )
-        attention = cached_tokens * self.kv_bytes_per_token * _GIGA // self.bandwidth
-        if attended_pairs:
-            layers = self.work.attention_layers // self.layout.pipeline or 1
-            operations = 4 * attended_pairs * self.work.attention_width * layers // self.layout.tensor
-            attention += operations * _GIGA // self.attention_rate
-        return (
-            shared
-            + self._experts_ns(tokens)
-            + attention
-            + self._collectives_ns(tokens)
-            + (LAYER_OVERHEAD_NS * self.stage_layers)
-        )
+        shared = max(self.shared_read_ns, tokens * self.shared_token_ps // 1000)
+        attention = (cached_tokens * self.cached_token_ps + attended_pairs * self.pair_ps) // 1000
+        return shared + self._experts_ns(tokens) + attention + self.collectives.at(tokens)
 
     def decode_ns(self, batch: int, context: int) -> int:
         """One token for each of `batch` requests of the replica, `context` tokens long each."""
         per_rank = -(-batch // self.layout.data)
         micro = -(-per_rank // self.layout.pipeline)
         stage = self.stage_ns(micro, micro * context, 0)
-        return STEP_OVERHEAD_NS + self.layout.pipeline * (stage + self._hand_over_ns(micro))
+        return STEP_OVERHEAD_NS + self.layout.pipeline * (stage + self.hand_over.at(micro))
 
     def prefill_ns(self, prompt: int, chunk: int) -> tuple[int, int]:
         """(time that one prompt occupies a data rank when prompts keep coming, time to the first token when idle)."""
         tokens = max(prompt, min(chunk, prompt * max(1, chunk // prompt)))
-        busy = (self.stage_ns(tokens, 0, tokens * prompt // 2) + self._hand_over_ns(tokens)) * prompt // tokens
-        alone = self.stage_ns(prompt, 0, prompt * prompt // 2) + self._hand_over_ns(prompt)
+        busy = (self.stage_ns(tokens, 0, tokens * prompt // 2) + self.hand_over.at(tokens)) * prompt // tokens
+        alone = self.stage_ns(prompt, 0, prompt * prompt // 2) + self.hand_over.at(prompt)
         return busy, STEP_OVERHEAD_NS + alone * self.layout.pipeline
 
-    def _experts_ns(self, tokens: int) -> int:
-        """Routed experts: the group of tensor x data ranks meets all its tokens there."""
+    def _expert_token_ps(self, parameters: int) -> int:
+        """Computing one token of the whole tensor x data group in this rank's share of the routed experts."""
         work = self.work
         if not work.expert_bytes:
             return 0
-        together = tokens * self.layout.data
-        read = self.expert_bytes * _touched(work, together) // _FIXED
-        operations = 2 * self.expert_parameters * together * work.experts_per_token // max(1, work.experts)
+        active = 2 * parameters * work.experts_per_token * self.layout.data // max(1, work.experts)
         if self.layout.expert:
-            operations = operations * EXPERT_IMBALANCE_PERCENT // 100
+            active = active * EXPERT_IMBALANCE_PERCENT // 100
         elif work.expert_width:
-            operations = operations * 100 // _slice_percent(work.expert_width // self.ranks)
-        return max(read * _GIGA // self.bandwidth, operations * _GIGA // self.rate)
+            active = active * 100 // _slice_percent(work.expert_width // self.ranks)
+        return active * _GIGA * 1000 // self.rate
 
-    def _collectives_ns(self, tokens: int) -> int:
-        """Two all-reduces a layer; with data ranks, the expert layers gather and scatter everybody's tokens instead."""
-        size = tokens * self.work.hidden * ACTIVATION_BYTES
-        reduce = self.tensor_path.all_reduce_ns(size, self.layout.tensor)
-        if self.layout.data == 1:
-            return 2 * self.stage_layers * reduce
-        both = 2 * self.expert_path.gather_ns(size * self.layout.data, self.ranks)
-        return (2 * self.stage_layers - self.expert_stage_layers) * reduce + self.expert_stage_layers * both
-
-    def _hand_over_ns(self, tokens: int) -> int:
-        if self.layout.pipeline == 1:
+    def _experts_ns(self, tokens: int) -> int:
+        """Routed experts: the group of tensor x data ranks meets all its tokens there."""
+        if not self.expert_bytes:
             return 0
-        size = tokens * self.work.hidden * ACTIVATION_BYTES // self.layout.tensor
-        return STAGE_OVERHEAD_NS + self.stage_path.send_ns(size)
+        read = self.expert_bytes * _touched(self.work, tokens * self.layout.data) // _FIXED
+        return max(read * _GIGA // self.bandwidth, tokens * self.expert_token_ps // 1000)
+
+    def _collectives(self, pool: Pool) -> Line:
+        """Overhead of the stage's layers and two all-reduces in each.
+
+        With data ranks, the expert layers gather and scatter everybody's tokens instead of the second all-reduce.
+        """
+        layout, layers, token = self.layout, self.stage_layers, self.work.hidden * ACTIVATION_BYTES
+        reduce = path_of(pool, layout, layout.tensor).all_reduce(token, layout.tensor)
+        reduces, gathers, both = 2 * layers, 0, Line(0, 0)
+        if layout.data > 1:
+            gathers = -(-self.work.expert_layers // layout.pipeline)
+            reduces -= gathers
+            both = path_of(pool, layout, self.ranks).gather(token * layout.data, self.ranks)
+        return Line(
+            LAYER_OVERHEAD_NS * layers + reduces * reduce.start_ns + 2 * gathers * both.start_ns,
+            reduces * reduce.slope_ps + 2 * gathers * both.slope_ps,
+        )
+
+    def _hand_over(self, pool: Pool) -> Line:
+        """Passing a micro-batch to the next stage."""
+        layout = self.layout
+        if layout.pipeline == 1:
+            return Line(0, 0)
+        path = path_of(pool, layout, min(layout.tensor * 2, layout.gpus_per_replica))
+        sent = path.send(self.work.hidden * ACTIVATION_BYTES // layout.tensor)
+        return Line(STAGE_OVERHEAD_NS + sent.start_ns, sent.slope_ps)
 
 
 def cost(request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecast, limits: "BatchLimits") -> Cost:

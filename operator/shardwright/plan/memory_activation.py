@@ -4,6 +4,7 @@ The sampler's share is exact arithmetic (sequences x vocabulary x bytes of its c
 moment of one layer. What is fitted (the bytes beside hidden states) stands by version in the catalogue, with its logs.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from shardwright.models.profile import CacheKind, ModelProfile, Part
@@ -12,6 +13,17 @@ from shardwright.plan.memory_weights import share, up
 from shardwright.plan.types import Layout
 
 ACTIVATION_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The limits that size the profiling run."""
+
+    tokens: int
+    sequences: int
+    context: int
+
+
 INDEX_LOGITS_BYTES = 512 << 20
 HIDDEN_COPIES = 5
 """Hidden states alive at the widest moment: input, residual, normed, output and one being made."""
@@ -35,7 +47,9 @@ def forward_bytes(profile: ModelProfile, layout: Layout, tokens: int) -> int:
     inner = share(max(profile.intermediate_size, profile.shared_expert_intermediate_size), layout.tensor)
     streams = profile.residual_streams * (2 if profile.residual_streams > 1 else 1)
     wide = 3 * inner + HIDDEN_COPIES * profile.hidden_size * streams
-    narrow = inner if any(f.bits == 8 for f in profile.weight_formats) else 0  # the 8-bit copy that goes into the matrix product
+    narrow = (
+        inner if any(f.bits == 8 for f in profile.weight_formats) else 0
+    )  # the 8-bit copy that goes into the matrix product
     return tokens * (wide * ACTIVATION_BYTES + narrow) + experts_bytes(profile, layout, tokens)
 
 
@@ -64,16 +78,14 @@ def sparse_bytes(profile: ModelProfile, tokens: int, context: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def stage_activations(
-    profile: ModelProfile, layout: Layout, facts: VersionFacts, tokens: int, sequences: int, context: int
-) -> tuple[int, ...]:
+def stage_activations(profile: ModelProfile, layout: Layout, facts: VersionFacts, batch: Batch) -> tuple[int, ...]:
     """Peak of a rank in each pipeline stage, first to last."""
-    forward = forward_bytes(profile, layout, tokens) + sparse_bytes(profile, tokens, context)
-    hidden = tokens * profile.hidden_size * ACTIVATION_BYTES
+    forward = forward_bytes(profile, layout, batch.tokens) + sparse_bytes(profile, batch.tokens, batch.context)
+    hidden = batch.tokens * profile.hidden_size * ACTIVATION_BYTES
     kept = hidden * (2 if profile.is_multimodal else 1) + facts.activation_base
-    lasting = experts_bytes(profile, layout, tokens) if facts.expert_workspace and workspace_lasts(profile) else 0
+    lasting = experts_bytes(profile, layout, batch.tokens) if facts.expert_workspace and workspace_lasts(profile) else 0
     middle = forward + facts.activation_base
-    last = max(middle, sampler_bytes(profile, facts, sequences) + kept + lasting)
+    last = max(middle, sampler_bytes(profile, facts, batch.sequences) + kept + lasting)
     return (*([middle] * (layout.pipeline - 1)), last)
 
 

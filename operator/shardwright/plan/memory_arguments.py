@@ -113,7 +113,9 @@ def truth(value: Any) -> bool | None:
     """A flag; an empty text is a bare flag."""
     if isinstance(value, bool) or value is None:
         return value
-    return {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).strip().lower())
+    return {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+        str(value).strip().lower()
+    )
 
 
 def word(value: Any) -> str | None:
@@ -131,7 +133,9 @@ def speculation(value: Any) -> tuple[str, int]:
             value = json.loads(value)
         except ValueError:
             text = str(value).lower()
-            method = next((m for m in ("mtp", "eagle3", "eagle", "dspark", "dflash", "ngram", "medusa") if m in text), "draft")
+            method = next(
+                (m for m in ("mtp", "eagle3", "eagle", "dspark", "dflash", "ngram", "medusa") if m in text), "draft"
+            )
             digits = [int(t) for t in text.replace("=", " ").replace(")", " ").replace(",", " ").split() if t.isdigit()]
             return method, min(digits[-1], 64) if digits else 1
     if isinstance(value, dict):

@@ -9,8 +9,8 @@ from math import gcd
 
 from shardwright.api.reasons import Reason
 from shardwright.models.profile import CacheKind, Matrix, ModelProfile, Part, Split
-from shardwright.plan.memory_arguments import EngineArguments
 from shardwright.plan.memory_kv import Pool
+from shardwright.plan.memory_pages import CacheCase
 from shardwright.plan.memory_versions import VersionFacts
 from shardwright.plan.memory_weights import up
 from shardwright.plan.types import Layout
@@ -19,14 +19,13 @@ from shardwright.plan.types import Layout
 FINEST_BLOCK = 32
 
 
-def shape_problems(
-    profile: ModelProfile, layout: Layout, arguments: EngineArguments, facts: VersionFacts, pool: Pool, sequences: int
-) -> tuple[Reason, ...]:
+def shape_problems(case: CacheCase, pool: Pool, sequences: int) -> tuple[Reason, ...]:
     """Every rule that this layout breaks."""
-    found = list(layout_problems(profile, layout, facts))
-    if profile.has_state and not arguments.enforce_eager and 0 < pool.blocks < sequences:
-        found.append(Reason.STATE_SLOTS_TOO_FEW)
-    return tuple(dict.fromkeys(found))
+    found = layout_problems(case.profile, case.layout, case.facts)
+    graphs = not case.arguments.enforce_eager  # only captured graphs need a state block for every sequence
+    if case.profile.has_state and graphs and 0 < pool.blocks < sequences:
+        return (*found, Reason.STATE_SLOTS_TOO_FEW)
+    return found
 
 
 @lru_cache(maxsize=16384)
@@ -60,7 +59,12 @@ def broken_rules(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> 
 
 def kv_mismatch(profile: ModelProfile, tensor: int) -> bool:
     """KV heads must divide TP or be divided by it, in every kind of layer."""
-    heads = {c.kv_heads for layer in profile.layers for c in layer.caches if c.kind in (CacheKind.FULL, CacheKind.SLIDING, CacheKind.CHUNKED)}
+    heads = {
+        c.kv_heads
+        for layer in profile.layers
+        for c in layer.caches
+        if c.kind in (CacheKind.FULL, CacheKind.SLIDING, CacheKind.CHUNKED)
+    }
     return any((h % tensor if h >= tensor else tensor % h) for h in heads if h > 0)
 
 

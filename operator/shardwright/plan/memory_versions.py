@@ -58,7 +58,6 @@ class VersionFacts:
                 chosen = row
         return chosen[1] if switched else chosen[2]
 
-
     def expert_padding(self, compute: tuple[int, int] | None, vendor: Vendor) -> ExpertPadding:
         """What the kernels chosen for a device pad MXFP4 experts to (vLLM 0.32.0, fused_moe/oracle/mxfp4.py)."""
         if vendor is Vendor.AMD:

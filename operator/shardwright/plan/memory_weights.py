@@ -16,7 +16,14 @@ VOCABULARY_PADDING = 64
 LARGE_TENSOR = 10 * MIB
 STEP = 2 * MIB
 KEPT_REST = MIB
-FUSED = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "k_proj_as_v": "qkv", "gate_proj": "gate_up", "up_proj": "gate_up"}
+FUSED = {
+    "q_proj": "qkv",
+    "k_proj": "qkv",
+    "v_proj": "qkv",
+    "k_proj_as_v": "qkv",
+    "gate_proj": "gate_up",
+    "up_proj": "gate_up",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,9 @@ def shard_of(matrix: Matrix, profile: ModelProfile, layout: Layout, padding: Exp
     """One rank's part of a matrix."""
     tensor = layout.tensor
     rows, columns, count = matrix.rows, matrix.columns, matrix.count
-    parts = {Split.TENSOR: tensor, Split.GROUPS: min(tensor, max(1, matrix.groups)), Split.VOCABULARY: tensor}.get(matrix.split, 1)
+    parts = {Split.TENSOR: tensor, Split.GROUPS: min(tensor, max(1, matrix.groups)), Split.VOCABULARY: tensor}.get(
+        matrix.split, 1
+    )
     if matrix.split is Split.EXPERTS:
         spread = tensor * layout.data
         count, parts = (share(count, spread), 1) if layout.expert else (count, spread)
@@ -90,12 +99,16 @@ def shard_of(matrix: Matrix, profile: ModelProfile, layout: Layout, padding: Exp
     values, scales = (rows, columns), (rows, columns)
     if matrix.split is Split.EXPERTS and stored.name == "mxfp4":
         inner, hidden = padding.inner, padding.hidden
-        values = (up(rows, inner), up(columns, hidden)) if matrix.shard_outputs else (up(rows, hidden), up(columns, inner))
+        values = (
+            (up(rows, inner), up(columns, hidden)) if matrix.shard_outputs else (up(rows, hidden), up(columns, inner))
+        )
         scales = values if padding.scales else scales
     return Shard(count * stored.value_bytes(*values), count * stored.scale_bytes(*scales), bias)
 
 
-def tensors_bytes(matrices: Iterable[Matrix], profile: ModelProfile, layout: Layout, padding: ExpertPadding = NO_PADDING) -> int:
+def tensors_bytes(
+    matrices: Iterable[Matrix], profile: ModelProfile, layout: Layout, padding: ExpertPadding = NO_PADDING
+) -> int:
     """Bytes of matrices on one rank, fused and allocated as the engine does."""
     fused: dict[str, int] = {}
     rest = 0
@@ -113,7 +126,9 @@ def tensors_bytes(matrices: Iterable[Matrix], profile: ModelProfile, layout: Lay
 
 
 @lru_cache(maxsize=4096)
-def stage_weights(profile: ModelProfile, layout: Layout, drafts: bool, padding: ExpertPadding = NO_PADDING) -> tuple[int, ...]:
+def stage_weights(
+    profile: ModelProfile, layout: Layout, drafts: bool, padding: ExpertPadding = NO_PADDING
+) -> tuple[int, ...]:
     """Bytes of weights on a rank of each pipeline stage, first to last."""
     sizes: dict[int, int] = {}
     for layer in profile.layers:

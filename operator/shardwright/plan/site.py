@@ -1,7 +1,7 @@
 """A pool as one request sees it: which of its nodes may be used, what is free there, and why the rest is out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shardwright.api.reasons import Reason
 from shardwright.inventory import Pool, PoolNode
@@ -25,6 +25,16 @@ class Site:
     free: Domains
     refused: tuple[Rejection, ...]
     """Why the whole pool is out; empty = it may be used."""
+    _rooms: dict[tuple[int, int], int] = field(default_factory=dict, compare=False, repr=False)
+    """Kept answers of `room`: thousands of cuts share a few (pods, GPUs per pod)."""
+
+    def room(self, layout: Layout) -> int:
+        """Replicas of the layout that the free GPUs hold."""
+        key = (layout.nodes_per_replica, layout.gpus_per_pod)
+        known = self._rooms.get(key)
+        if known is None:
+            known = self._rooms[key] = capacity(self.free, layout)
+        return known
 
     @property
     def free_gpus(self) -> int:
@@ -106,5 +116,5 @@ def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: b
     if site.quota(request, layout) == 0:
         left = dict(request.quota_gpus)[site.pool.gpu_resource]
         yield Rejection(name, text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
-    if capacity(site.free, layout) == 0:
+    if site.room(layout) == 0:
         yield Rejection(name, text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, min(site.free_gpus, gpus - 1), "free GPUs")

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands
+from shardwright.catalog.types import GpuProduct
 from shardwright.inventory import Pool
 from shardwright.plan.checks import Context, refusals
 from shardwright.plan.cost import BatchLimits, cost
@@ -102,15 +103,16 @@ def longest_context(question: PlanRequest, kind: Pool, layout: Layout, most: int
 
 def forecast_of(question: PlanRequest, kind: Pool, layout: Layout, context: int) -> MemoryForecast:
     """Forecast one cut at one context length; the number of pods changes nothing, so it is left out of the memory."""
-    return _forecast(question, replace(layout, nodes_per_replica=1), kind, context)
+    cut = layout if layout.nodes_per_replica == 1 else replace(layout, nodes_per_replica=1)
+    return _forecast(question, cut, kind.product, kind.memory_bytes, context)
 
 
 @lru_cache(maxsize=8192)
-def _forecast(question: PlanRequest, layout: Layout, kind: Pool, context: int) -> MemoryForecast:
-    return forecast(
-        question.model, layout, kind.product, kind.memory_bytes, question.engine, question.engine_version,
-        arguments_of(question, context),
-    )  # fmt: skip
+def _forecast(
+    question: PlanRequest, cut: Layout, product: GpuProduct, memory_bytes: int, context: int
+) -> MemoryForecast:
+    arguments = arguments_of(question, context)
+    return forecast(question.model, cut, product, memory_bytes, question.engine, question.engine_version, arguments)
 
 
 @lru_cache(maxsize=256)

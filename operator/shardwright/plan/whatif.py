@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from shardwright.models.formats import FP8
 from shardwright.models.profile import LayerShape, Matrix, ModelProfile
 from shardwright.plan.enumerate import MOST_PODS_PER_REPLICA
-from shardwright.plan.room import capacity
 from shardwright.plan.site import Site
 from shardwright.plan.types import Layout, PlanRequest
 from shardwright.plan.verdicts import CONTEXT_REASONS, longest_context, question_of, verdicts
@@ -60,7 +59,7 @@ def _more_gpus(request: PlanRequest, sites: Sequence[Site]) -> Iterator[MoreGpus
 
 def missing_gpus(site: Site, layout: Layout) -> int:
     """GPUs that would have to become free, or be added in nodes, before one replica could be placed."""
-    if capacity(site.free, layout):
+    if site.room(layout):
         return 0
     gpus, pods = layout.gpus_per_pod, layout.nodes_per_replica
     best = gpus * pods
@@ -77,7 +76,7 @@ def _contexts(request: PlanRequest, sites: Sequence[Site]) -> Iterator[int]:
     for site in sites:
         for verdict in verdicts(question, site.kind, MOST_PODS_PER_REPLICA, False):
             reasons = {rejection.reason for rejection in verdict.rejections}
-            if reasons and reasons <= CONTEXT_REASONS and capacity(site.free, verdict.layout):
+            if reasons and reasons <= CONTEXT_REASONS and site.room(verdict.layout):
                 yield longest_context(question, site.kind, verdict.layout, asked)
 
 
@@ -99,7 +98,7 @@ def _half_helps(request: PlanRequest, sites: Sequence[Site]) -> bool:
 def _fits(question: PlanRequest, sites: Sequence[Site]) -> bool:
     """Whether any cut of another question fits on what is free."""
     return any(
-        not verdict.rejections and capacity(site.free, verdict.layout)
+        not verdict.rejections and site.room(verdict.layout)
         for site in sites
         for verdict in verdicts(question, site.kind, MOST_PODS_PER_REPLICA, False)
     )
