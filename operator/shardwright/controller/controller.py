@@ -155,7 +155,9 @@ class Controller:
         seen = self._observed(key, memory, facts)
         if seen is None:
             return None
+        started = asyncio.get_running_loop().time()
         decision = decide(seen, DeploymentGpus(self._fleet, self.store, self.ledger, key, memory.uid), self._manifests, self._now())
+        self._metrics.decided(asyncio.get_running_loop().time() - started)
         released = self.ledger.own(memory.uid)
         self.ledger.reserve(memory.uid, memory.created, decision.reservations, bound_nodes(self.store, key))
         if released - self.ledger.own(memory.uid):
@@ -194,6 +196,8 @@ class Controller:
             await self._writer.delete(kind, deletion.document, grace_seconds=deletion.grace_seconds)
         for event in decision.events:
             log.info("%s/%s: %s: %s", *key, event.reason, event.message)
+            if event.kind == "Warning":
+                self._metrics.warned(event.reason)
             self._news.tell(seen.deployment, event, self._now())
 
     async def _apply(self, key: Key, memory: Memory, write: Write) -> None:

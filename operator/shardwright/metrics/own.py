@@ -29,8 +29,11 @@ class OperatorMetrics:
         self._reconcile_seconds = Histogram(
             "shardwright_reconcile_seconds", "Time of one reconcile.", buckets=_SECONDS, registry=registry
         )
-        self._plan_seconds = Histogram(
-            "shardwright_plan_seconds", "Time of one plan.", buckets=_SECONDS, registry=registry
+        self._decide_seconds = Histogram(
+            "shardwright_decide_seconds",
+            "Time of one decision, planning included.",
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._queue = Gauge("shardwright_queue_keys", "Deployments that wait for a reconcile.", registry=registry)
         self._requests = Counter(
@@ -43,12 +46,7 @@ class OperatorMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._rejected = Counter(
-            "shardwright_rejected", "Specs and plans refused, by reason.", ["reason"], registry=registry
-        )
-        self._deployments = Gauge(
-            "shardwright_deployments", "InferenceDeployments, by how they are.", ["state"], registry=registry
-        )
+        self._warnings = Counter("shardwright_warnings", "Warnings to users, by reason.", ["reason"], registry=registry)
         self._scrapes = Counter(
             "shardwright_external_metric_requests",
             "Questions of autoscalers, by answer.",
@@ -61,9 +59,9 @@ class OperatorMetrics:
         self._reconciles.labels(_known(result, _RESULTS)).inc()
         self._reconcile_seconds.observe(seconds)
 
-    def planned(self, seconds: float) -> None:
-        """One plan was made, whatever it said."""
-        self._plan_seconds.observe(seconds)
+    def decided(self, seconds: float) -> None:
+        """One decision was made, whatever it said."""
+        self._decide_seconds.observe(seconds)
 
     def queue(self, keys: int) -> None:
         """So many keys wait."""
@@ -76,14 +74,9 @@ class OperatorMetrics:
         self._requests.labels(verb, _known(kind, _KINDS), group).inc()
         self._request_seconds.labels(verb).observe(seconds)
 
-    def rejected(self, reason: str) -> None:
-        """One spec or plan was refused, told once per change."""
-        self._rejected.labels(_known(reason, _REASONS)).inc()
-
-    def deployments(self, by_state: dict[str, int]) -> None:
-        """So many deployments are ready, partly ready, not ready, refused or suspended; states not given are 0."""
-        for state in ("ready", "partly", "not-ready", "refused", "suspended"):
-            self._deployments.labels(state).set(by_state.get(state, 0))
+    def warned(self, reason: str) -> None:
+        """One user was warned: a spec was refused, nothing fits, a group broke."""
+        self._warnings.labels(_known(reason, _REASONS)).inc()
 
     def external_metric(self, answer: int) -> None:
         """One question of an autoscaler was answered with this HTTP status."""
