@@ -212,6 +212,16 @@ def test_a_follower_outlives_the_leader_when_both_are_told_to_stop(group: Group)
     assert group.pods[1].wait(10) == 128 + 15
 
 
+def test_a_leader_ends_its_engine_when_a_follower_stays_away(group: Group):
+    group.start(0, SHARDWRIGHT_LOST_SECONDS="3")
+    group.start(1)
+    until(lambda: group.status(0, "/ready") == 200, 20, "the leader is ready")
+    group.kill(group.pods[1])
+    assert group.pods[0].wait(10) == 128 + 9
+    assert group.pods[0].stdout
+    assert "127.0.0.3 is gone for 3 s" in group.pods[0].stdout.read()
+
+
 def test_giving_up_names_who_is_missing(group: Group):
     pod = group.start(0, SHARDWRIGHT_START_SECONDS="1")
     assert pod.wait(10) == 1

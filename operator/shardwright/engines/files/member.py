@@ -12,8 +12,9 @@ command of the pods with that role. Every member answers on one port:
     /live     200 unless the engine is dead or hangs
 
 Who meets whom is decided by the leader, once for each process: a member of another incarnation, or one that restarted
-after the group was formed, is never met, because an engine's rendezvous cannot be joined twice. Such a group is not
-ready until the operator makes it anew. To leave the Service it needs no operator: the leader's readiness does that.
+after the engine started, is never met, because an engine's rendezvous cannot be joined twice. Such a group is not ready
+until the operator makes it anew. To leave the Service it needs no operator: the leader's readiness does that. A leader
+whose follower stays away for 30 seconds ends its engine, so that requests which wait for that follower fail.
 """
 
 import http.client
@@ -48,6 +49,7 @@ class Member:
         self.engine_port = int(environment["SHARDWRIGHT_ENGINE_PORT"])
         self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
+        self.lost_seconds = int(environment.get("SHARDWRIGHT_LOST_SECONDS", "30"))
         self.mark = uuid.uuid4().hex
         self.met: dict[int, str] = {}  # leader: the process of each follower that was met
         self.joined = ""  # follower: the process of the leader that met this one
@@ -84,8 +86,11 @@ class Member:
 
     def whole(self) -> bool:
         """Whether every follower was alive of late."""
-        now = time.monotonic()
-        return all(now - self.seen.get(index, 0.0) < PEER_FRESH_SECONDS for index in range(1, len(self.hosts)))
+        return all(self.lost_for(index) < PEER_FRESH_SECONDS for index in range(1, len(self.hosts)))
+
+    def lost_for(self, index: int) -> float:
+        """Seconds since a follower was alive."""
+        return time.monotonic() - self.seen.get(index, 0.0)
 
     def answer(self, path: str) -> bool:
         """Whether a probe's answer is yes."""
@@ -137,11 +142,21 @@ def watch_follower(member: Member, index: int) -> None:
     """Leader: meet one follower once, then notice when it was last alive."""
     while True:
         answer = peer(member, index)
-        if answer and index not in member.met and answer["joined"] in ("", member.mark):
+        free = index not in member.met or not member.engine_pid
+        if answer and free and answer["joined"] in ("", member.mark):
             member.met[index] = str(answer["mark"])
         if answer and answer["alive"] and member.met.get(index) == answer["mark"]:
             member.seen[index] = time.monotonic()
+        elif member.engine_pid and not member.stopping and member.lost_for(index) > member.lost_seconds:
+            end_without(member, index)
         time.sleep(POLL_SECONDS)
+
+
+def end_without(member: Member, index: int) -> None:
+    """Leader: a follower is gone for good, so requests that wait for it fail now and not at the engine's own timeout."""
+    lost = f"{member.hosts[index]} is gone for {member.lost_seconds} s, and an engine's group cannot be joined again"
+    print(f"member {member.index}: ends its engine: {lost}", file=sys.stderr, flush=True)
+    os.kill(member.engine_pid, signal.SIGKILL)
 
 
 def watch_engine(member: Member) -> None:
