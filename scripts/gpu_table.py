@@ -1,4 +1,4 @@
-"""Write the table of docs/gpus.md from the GPU catalogue; a test keeps both equal. `.venv/bin/python scripts/gpu_table.py`."""
+"""Write the table of docs/gpus.md from the GPU catalogue (a test keeps both equal): `python scripts/gpu_table.py`."""
 
 from pathlib import Path
 
