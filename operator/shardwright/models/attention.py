@@ -1,4 +1,7 @@
-"""Attention layers as matrices and caches: grouped-query, latent (MLA), and the exceptions that some families make per layer."""
+"""Attention layers as matrices and caches.
+
+Grouped-query, latent (MLA), and the exceptions that some families make per layer.
+"""
 
 from dataclasses import dataclass
 
@@ -75,8 +78,14 @@ def grouped_query(reader: ConfigReader, family: Family, kind: str, index: int) -
     """MHA, GQA or MQA, full or windowed."""
     if block_attention(reader, index).get("no_op"):
         return (), ()
-    heads, hidden, name = heads_of(reader, family, kind, index), reader.positive("hidden_size"), family.word("attention", "self_attn")
-    bias = family.flag("qkv_bias") or any(reader.flag(k) for k in ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias"))
+    heads, hidden, name = (
+        heads_of(reader, family, kind, index),
+        reader.positive("hidden_size"),
+        family.word("attention", "self_attn"),
+    )
+    bias = family.flag("qkv_bias") or any(
+        reader.flag(k) for k in ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias")
+    )
     output_bias = family.flag("output_bias") or (reader.flag("attention_bias") and not family.flag("qkv_bias"))
     gate = 2 if family.flag("output_gate") and reader.flag("attn_output_gate", True) else 1
     rows = heads.key_value * heads.key_dim
@@ -86,10 +95,23 @@ def grouped_query(reader: ConfigReader, family: Family, kind: str, index: int) -
     ]
     if heads.has_value or kind == "cross":
         values = heads.key_value * heads.value_dim
-        matrices.append(Matrix(f"{name}.v_proj", Part.ATTENTION, values, hidden, Split.GROUPS, groups=heads.key_value, bias=bias))
+        matrices.append(
+            Matrix(f"{name}.v_proj", Part.ATTENTION, values, hidden, Split.GROUPS, groups=heads.key_value, bias=bias)
+        )
     else:  # the engine still allocates the fused projection for keys and values
-        matrices.append(Matrix(f"{name}.k_proj_as_v", Part.ATTENTION, rows, hidden, Split.GROUPS, groups=heads.key_value))
-    matrices.append(Matrix(f"{name}.o_proj", Part.ATTENTION, hidden, heads.query * heads.value_dim, bias=output_bias, shard_outputs=False))
+        matrices.append(
+            Matrix(f"{name}.k_proj_as_v", Part.ATTENTION, rows, hidden, Split.GROUPS, groups=heads.key_value)
+        )
+    matrices.append(
+        Matrix(
+            f"{name}.o_proj",
+            Part.ATTENTION,
+            hidden,
+            heads.query * heads.value_dim,
+            bias=output_bias,
+            shard_outputs=False,
+        )
+    )
     matrices += qk_norms(family, heads, name)
     return tuple(matrices), (cache_of(reader, kind, heads), *block_index(reader, index))
 
@@ -99,8 +121,15 @@ def qk_norms(family: Family, heads: Heads, name: str) -> list[Matrix]:
     style = family.word("qk_norm")
     if not style:
         return []
-    sizes = (heads.key_dim, heads.key_dim) if style == "head" else (heads.query * heads.key_dim, heads.key_value * heads.key_dim)
-    return [Matrix(f"{name}.{n}_norm", Part.NORM, size, 1, Split.WHOLE, quantizable=False) for n, size in zip("qk", sizes, strict=True)]
+    sizes = (
+        (heads.key_dim, heads.key_dim)
+        if style == "head"
+        else (heads.query * heads.key_dim, heads.key_value * heads.key_dim)
+    )
+    return [
+        Matrix(f"{name}.{n}_norm", Part.NORM, size, 1, Split.WHOLE, quantizable=False)
+        for n, size in zip("qk", sizes, strict=True)
+    ]
 
 
 def cache_of(reader: ConfigReader, kind: str, heads: Heads) -> Cache:
@@ -131,9 +160,17 @@ def is_latent(reader: ConfigReader) -> bool:
 
 def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
     """MLA: low-rank projections in full on every rank, up-projections divided, one latent vector per token."""
-    hidden, query, name = reader.positive("hidden_size"), reader.positive("num_attention_heads"), family.word("attention", "self_attn")
+    hidden, query, name = (
+        reader.positive("hidden_size"),
+        reader.positive("num_attention_heads"),
+        family.word("attention", "self_attn"),
+    )
     nope, rope = reader.integer("qk_nope_head_dim", 128), reader.integer("qk_rope_head_dim", 64)
-    value, rank, q_rank = reader.integer("v_head_dim", 128), reader.positive("kv_lora_rank"), reader.stated("q_lora_rank")
+    value, rank, q_rank = (
+        reader.integer("v_head_dim", 128),
+        reader.positive("kv_lora_rank"),
+        reader.stated("q_lora_rank"),
+    )
     matrices = [Matrix(f"{name}.kv_a_proj_with_mqa", Part.ATTENTION, rank + rope, hidden, Split.WHOLE)]
     if q_rank:
         matrices.append(Matrix(f"{name}.q_a_proj", Part.ATTENTION, q_rank, hidden, Split.WHOLE))
@@ -163,6 +200,8 @@ def indexer(reader: ConfigReader, name: str, index: int) -> Piece:
         Matrix(f"{name}.indexer.wq_b", Part.ATTENTION, heads * size, q_rank, Split.WHOLE),
         Matrix(f"{name}.indexer.wk", Part.ATTENTION, size, hidden, Split.WHOLE),
         Matrix(f"{name}.indexer.weights_proj", Part.ATTENTION, heads, hidden, Split.WHOLE, quantizable=False),
-        Matrix(f"{name}.indexer.k_norm", Part.NORM, size, 1, Split.WHOLE, bias=True, element_bytes=4, quantizable=False),
+        Matrix(
+            f"{name}.indexer.k_norm", Part.NORM, size, 1, Split.WHOLE, bias=True, element_bytes=4, quantizable=False
+        ),
     )
     return matrices, (Cache(CacheKind.INDEX, 1, size, 0),)

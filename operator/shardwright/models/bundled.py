@@ -1,4 +1,7 @@
-"""Profiles of the models that the package knows by id. The rows are configs, read by the same parser as a user's file."""
+"""Profiles of the models that the package knows by id.
+
+The rows are configs, read by the same parser as a user's file.
+"""
 
 from functools import lru_cache
 
@@ -16,7 +19,8 @@ def bundled_profile(model_id: str, quantization: str | None = None) -> ModelProf
     name = model_id if model_id in rows else next((known for known in rows if known.lower() == model_id.lower()), None)
     if name is None:
         raise UnreadableModel(
-            Reason.UNKNOWN_MODEL, f"model {model_id!r} is not in the bundled catalogue: give its config.json (model.facts or --model FILE)"
+            Reason.UNKNOWN_MODEL,
+            f"model {model_id!r} is not in the bundled catalogue: give its config.json (model.facts or --model FILE)",
         )
     row = rows[name]
     return parse_config(row["config"], model_id=name, quantization=quantization, quant_config=row.get("quant_config"))

@@ -10,8 +10,16 @@ from shardwright.models.reader import ConfigReader
 
 def compressed_attention(reader: ConfigReader, index: int) -> Piece:
     """The projections of a V4 layer, and its caches by compression ratio."""
-    hidden, heads, size = reader.positive("hidden_size"), reader.positive("num_attention_heads"), reader.positive("head_dim")
-    q_rank, o_rank, groups = reader.integer("q_lora_rank", 1024), reader.integer("o_lora_rank", 1024), reader.integer("o_groups", 8)
+    hidden, heads, size = (
+        reader.positive("hidden_size"),
+        reader.positive("num_attention_heads"),
+        reader.positive("head_dim"),
+    )
+    q_rank, o_rank, groups = (
+        reader.integer("q_lora_rank", 1024),
+        reader.integer("o_lora_rank", 1024),
+        reader.integer("o_groups", 8),
+    )
     matrices = [
         Matrix("self_attn.wq_a", Part.ATTENTION, q_rank, hidden, Split.WHOLE),
         Matrix("self_attn.wq_b", Part.ATTENTION, heads * size, q_rank),
@@ -24,14 +32,24 @@ def compressed_attention(reader: ConfigReader, index: int) -> Piece:
     caches = [vector_cache(CacheKind.LATENT_SLIDING, size, 64, window=reader.stated("sliding_window", 128) or 128)]
     if ratio > 1:
         overlap = 2 if ratio == OVERLAPPING else 1
-        matrices.append(Matrix("self_attn.compressor", Part.ATTENTION, 2 * overlap * size, hidden, Split.WHOLE, quantizable=False))
+        matrices.append(
+            Matrix("self_attn.compressor", Part.ATTENTION, 2 * overlap * size, hidden, Split.WHOLE, quantizable=False)
+        )
         caches.append(vector_cache(CacheKind.LATENT, size, BLOCK, ratio=ratio))
         caches.append(partial_state(2 * overlap * size, ratio, overlap))
     if ratio == OVERLAPPING and reader.stated("index_n_heads"):
         index_heads, index_size = reader.stated("index_n_heads"), reader.integer("index_head_dim", 128)
         matrices.append(Matrix("self_attn.indexer.wq_b", Part.ATTENTION, index_heads * index_size, q_rank, Split.WHOLE))
-        matrices.append(Matrix("self_attn.indexer.weights_proj", Part.ATTENTION, index_heads, hidden, Split.WHOLE, quantizable=False))
-        matrices.append(Matrix("self_attn.indexer.compressor", Part.ATTENTION, 4 * index_size, hidden, Split.WHOLE, quantizable=False))
+        matrices.append(
+            Matrix(
+                "self_attn.indexer.weights_proj", Part.ATTENTION, index_heads, hidden, Split.WHOLE, quantizable=False
+            )
+        )
+        matrices.append(
+            Matrix(
+                "self_attn.indexer.compressor", Part.ATTENTION, 4 * index_size, hidden, Split.WHOLE, quantizable=False
+            )
+        )
         caches.append(Cache(CacheKind.INDEX, 1, index_size, 0, tokens_per_state=ratio, packed_bytes=index_size + 4, block_tokens=BLOCK,
                             page_alignment=ALIGNMENT, packs=True))  # fmt: skip
         caches.append(partial_state(4 * index_size, ratio, 2))
@@ -48,11 +66,16 @@ ROPE_DIM = 64
 def vector_cache(kind: CacheKind, size: int, block: int, *, ratio: int = 1, window: int = 0) -> Cache:
     """One latent vector: fp8 without its rotary part, that part in bfloat16, and one scale per 64 values."""
     packed = size - ROPE_DIM + 2 * ROPE_DIM + size // 64
-    return Cache(kind, 1, size, 0, window, ratio, packed_bytes=packed, block_tokens=block, page_alignment=ALIGNMENT, packs=True)
+    return Cache(
+        kind, 1, size, 0, window, ratio, packed_bytes=packed, block_tokens=block, page_alignment=ALIGNMENT, packs=True
+    )
 
 
 def partial_state(elements: int, ratio: int, overlap: int) -> Cache:
-    """What a compressor keeps of tokens that do not make a whole group yet: float32, in blocks as large as a vector page."""
+    """What a compressor keeps of tokens that do not make a whole group yet.
+
+    Float32, in blocks as large as a vector page.
+    """
     block = 4 if ratio == OVERLAPPING else 8
     return Cache(CacheKind.LATENT_SLIDING, 1, elements, 0, overlap * ratio, packed_bytes=4 * elements, block_tokens=block,
                  page_alignment=ALIGNMENT, packs=True)  # fmt: skip

@@ -62,7 +62,14 @@ def dense(reader: ConfigReader, family: Family, index: int) -> tuple[Matrix, ...
         return ()
     name = family.word("feedforward", "mlp")
     name = "mlp" if name == "block_sparse_moe" else name
-    return mlp(name, Part.MLP, size, reader.positive("hidden_size"), family, bias=family.flag("mlp_bias") or reader.flag("mlp_bias"))
+    return mlp(
+        name,
+        Part.MLP,
+        size,
+        reader.positive("hidden_size"),
+        family,
+        bias=family.flag("mlp_bias") or reader.flag("mlp_bias"),
+    )
 
 
 def mixture(reader: ConfigReader, family: Family) -> tuple[Matrix, ...]:
@@ -73,9 +80,29 @@ def mixture(reader: ConfigReader, family: Family) -> tuple[Matrix, ...]:
     bias = family.flag("expert_bias")
     ups = ("up_proj",) if family.word("mlp") == "plain" else ("gate_proj", "up_proj")
     matrices = [
-        Matrix(f"{name}.gate", Part.ROUTER, experts, hidden, Split.WHOLE, bias=family.flag("router_bias"), quantizable=False),
-        *(Matrix(f"{name}.experts.{up}", Part.EXPERT, size, narrow, Split.EXPERTS, count=experts, bias=bias) for up in ups),
-        Matrix(f"{name}.experts.down_proj", Part.EXPERT, narrow, size, Split.EXPERTS, count=experts, bias=bias, shard_outputs=False),
+        Matrix(
+            f"{name}.gate",
+            Part.ROUTER,
+            experts,
+            hidden,
+            Split.WHOLE,
+            bias=family.flag("router_bias"),
+            quantizable=False,
+        ),
+        *(
+            Matrix(f"{name}.experts.{up}", Part.EXPERT, size, narrow, Split.EXPERTS, count=experts, bias=bias)
+            for up in ups
+        ),
+        Matrix(
+            f"{name}.experts.down_proj",
+            Part.EXPERT,
+            narrow,
+            size,
+            Split.EXPERTS,
+            count=experts,
+            bias=bias,
+            shard_outputs=False,
+        ),
     ]
     if narrow != hidden:
         matrices.append(Matrix(f"{name}.fc1_latent_proj", Part.MLP, narrow, hidden, Split.WHOLE))
@@ -84,5 +111,7 @@ def mixture(reader: ConfigReader, family: Family) -> tuple[Matrix, ...]:
     if shared:
         matrices += mlp(f"{name}.shared_experts", Part.SHARED_EXPERT, shared, hidden, family)
         if family.flag("shared_gate"):
-            matrices.append(Matrix(f"{name}.shared_expert_gate", Part.ROUTER, 1, hidden, Split.WHOLE, quantizable=False))
+            matrices.append(
+                Matrix(f"{name}.shared_expert_gate", Part.ROUTER, 1, hidden, Split.WHOLE, quantizable=False)
+            )
     return tuple(matrices)

@@ -1,4 +1,7 @@
-"""How weights are stored: bits, scales, blocks. One table from the words people and checkpoints use; knows no model and no engine."""
+"""How weights are stored: bits, scales, blocks.
+
+One table from the words people and checkpoints use; knows no model and no engine.
+"""
 
 from dataclasses import dataclass
 
@@ -55,17 +58,48 @@ MXFP4_EXPERTS = WeightFormat("mxfp4", 4, group_size=32, scale_bits=8, experts_on
 BNB4 = WeightFormat("bitsandbytes", 4, group_size=64, scale_bits=8)
 INT4_EXPERTS = WeightFormat("int4", 4, group_size=32, scale_bits=16, experts_only=True)
 
-UNQUANTIZED = frozenset({"none", "bf16", "bfloat16", "fp16", "float16", "half", "fp32", "float32", "auto", "unquantized", "16", "16bit"})
-CONTAINERS = frozenset({"compressedtensors", "modelopt", "inc", "quark", "torchao", "autoround", "hqq", "gguf", "mixedprecision"})
+UNQUANTIZED = frozenset(
+    {"none", "bf16", "bfloat16", "fp16", "float16", "half", "fp32", "float32", "auto", "unquantized", "16", "16bit"}
+)
+CONTAINERS = frozenset(
+    {"compressedtensors", "modelopt", "inc", "quark", "torchao", "autoround", "hqq", "gguf", "mixedprecision"}
+)
 """Words that name a file format and not the bits in it."""
 
 WORDS: tuple[tuple[str, WeightFormat], ...] = (
-    ("nvfp4", NVFP4), ("modeloptfp4", NVFP4), ("w4a4fp4", NVFP4), ("mxfp8", MXFP8), ("mxfp4", MXFP4), ("fp4", NVFP4),
-    ("fp8block", FP8_BLOCK), ("fp8dynamic", FP8_CHANNEL), ("fp8pertensor", FP8), ("fbgemmfp8", FP8_CHANNEL), ("ptpc", FP8_CHANNEL),
-    ("w8a8fp8", FP8_CHANNEL), ("fp8", FP8), ("float8", FP8), ("e4m3", FP8),
-    ("w8a8", INT8), ("w8a16", INT8), ("int8", INT8), ("8bit", INT8), ("q8", INT8), ("llmint8", INT8),
-    ("awq", INT4_ZERO), ("gptq", INT4), ("w4a16", INT4), ("w4afp8", INT4), ("w4g64", WeightFormat("int4", 4, group_size=64, scale_bits=16)),
-    ("int4", INT4), ("autoround", INT4), ("bitsandbytes", BNB4), ("bnb", BNB4), ("nf4", BNB4), ("4bit", INT4), ("q4", INT4),
+    ("nvfp4", NVFP4),
+    ("modeloptfp4", NVFP4),
+    ("w4a4fp4", NVFP4),
+    ("mxfp8", MXFP8),
+    ("mxfp4", MXFP4),
+    ("fp4", NVFP4),
+    ("fp8block", FP8_BLOCK),
+    ("fp8dynamic", FP8_CHANNEL),
+    ("fp8pertensor", FP8),
+    ("fbgemmfp8", FP8_CHANNEL),
+    ("ptpc", FP8_CHANNEL),
+    ("w8a8fp8", FP8_CHANNEL),
+    ("fp8", FP8),
+    ("float8", FP8),
+    ("e4m3", FP8),
+    ("w8a8", INT8),
+    ("w8a16", INT8),
+    ("int8", INT8),
+    ("8bit", INT8),
+    ("q8", INT8),
+    ("llmint8", INT8),
+    ("awq", INT4_ZERO),
+    ("gptq", INT4),
+    ("w4a16", INT4),
+    ("w4afp8", INT4),
+    ("w4g64", WeightFormat("int4", 4, group_size=64, scale_bits=16)),
+    ("int4", INT4),
+    ("autoround", INT4),
+    ("bitsandbytes", BNB4),
+    ("bnb", BNB4),
+    ("nf4", BNB4),
+    ("4bit", INT4),
+    ("q4", INT4),
 )
 """Matched in order as substrings of the word without punctuation."""  # fmt: skip
 

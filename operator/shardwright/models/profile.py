@@ -1,4 +1,6 @@
-"""What planning must know of a model, as frozen numbers: matrices, caches and layers. Where they came from is not its business.
+"""What planning must know of a model, as frozen numbers: matrices, caches and layers.
+
+Where they came from is not its business.
 
 Sizes are elements, bytes or tokens as each name says. Nothing here knows a config file, an engine or a GPU.
 """
@@ -188,7 +190,10 @@ class ModelProfile:
     kv_cache_dtype: str | None = None
     """What the checkpoint asks for, where it has scales for it."""
     checkpoint_quantization: str | None = None
-    """The method that the checkpoint's own files state; differs from `quantization` where the engine is to quantise it."""
+    """The method that the checkpoint's own files state.
+
+    Differs from `quantization` where the engine is to quantise it.
+    """
     layers: tuple[LayerShape, ...] = ()
     embedding: tuple[Matrix, ...] = ()
     """Needed on the first pipeline stage (and on the last when tied)."""

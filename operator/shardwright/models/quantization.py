@@ -83,7 +83,12 @@ def matcher(pattern: str) -> Matcher:
         regex = re.compile(translate(pattern.removeprefix("*.")))
         parent = re.compile(translate(pattern.removeprefix("*.").rstrip(".") + ".*"))
         return lambda name: bool(regex.match(name) or parent.match(name))
-    return lambda name: name == pattern or name.startswith(f"{pattern}.") or name.endswith(f".{pattern}") or f".{pattern}." in f".{name}."
+    return lambda name: (
+        name == pattern
+        or name.startswith(f"{pattern}.")
+        or name.endswith(f".{pattern}")
+        or f".{pattern}." in f".{name}."
+    )
 
 
 def expression(pattern: str) -> Matcher:
@@ -145,7 +150,14 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
         algorithm = text_of(entry.get("quant_algo")) if isinstance(entry, Mapping) else ""
         add_included(rules, name, ALGORITHMS.get(plain(algorithm), rules.default))
     layered = method == "fp8" and bool(config.get("moe_quant_algo"))  # `ignore` then speaks of the experts' method only
-    for key in ("modules_to_not_convert", "" if layered else "ignore", "exclude_modules", "ignored_layers", "exclude", "llm_int8_skip_modules"):
+    for key in (
+        "modules_to_not_convert",
+        "" if layered else "ignore",
+        "exclude_modules",
+        "ignored_layers",
+        "exclude",
+        "llm_int8_skip_modules",
+    ):
         value = config.get(key)
         if isinstance(value, list):
             add_excluded(rules, value)
@@ -191,7 +203,9 @@ def group_format(weights: Mapping[str, Any]) -> WeightFormat | None:
         return INT8
     if isinstance(bits, int) and 1 <= bits < 8:
         zero = 0 if weights.get("symmetric", True) else bits
-        return WeightFormat(f"int{bits}", bits, group_size=size, scale_bits=16, zero_point_bits=zero, per_output=not size)
+        return WeightFormat(
+            f"int{bits}", bits, group_size=size, scale_bits=16, zero_point_bits=zero, per_output=not size
+        )
     return None
 
 
@@ -206,7 +220,10 @@ def simple_method(method: str, config: Mapping[str, Any]) -> WeightFormat | None
         return replace(MXFP4, experts_only=True)
     if method in ("bitsandbytes", "bnb"):
         return INT8 if config.get("load_in_8bit") else BNB4
-    bits, size = config.get("bits") or config.get("w_bit") or config.get("wbits"), config.get("group_size") or config.get("q_group_size")
+    bits, size = (
+        config.get("bits") or config.get("w_bit") or config.get("wbits"),
+        config.get("group_size") or config.get("q_group_size"),
+    )
     if isinstance(bits, int) and 1 <= bits <= 8:
         size = size if isinstance(size, int) and size > 0 else 0
         zero = bits if config.get("zero_point") or method == "awq" or config.get("sym") is False else 0

@@ -20,13 +20,24 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "num_key_value_heads": ("num_kv_heads", "n_head_kv", "kv_n_heads"),
     "intermediate_size": ("ffn_hidden_size", "n_inner", "ffn_dim"),
     "vocab_size": ("padded_vocab_size", "n_vocab"),
-    "max_position_embeddings": ("seq_length", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx", "model_max_length"),
+    "max_position_embeddings": (
+        "seq_length",
+        "n_positions",
+        "max_seq_len",
+        "max_sequence_length",
+        "n_ctx",
+        "model_max_length",
+    ),
     "head_dim": ("kv_channels", "attention_head_dim", "attention_hidden_size_per_head"),
     "num_experts": ("num_local_experts", "n_routed_experts", "moe_num_experts"),
     "num_experts_per_tok": ("num_experts_per_token", "top_k_experts", "moe_topk", "moe_top_k", "moe_k"),
     "moe_intermediate_size": ("expert_intermediate_size", "moe_ffn_hidden_size", "expert_ffn_hidden_size"),
     "num_shared_experts": ("n_shared_experts", "moe_num_shared_experts"),
-    "shared_expert_intermediate_size": ("moe_shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim"),
+    "shared_expert_intermediate_size": (
+        "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+        "share_expert_dim",
+    ),
     "torch_dtype": ("dtype",),
     "num_nextn_predict_layers": ("mtp_num_hidden_layers", "num_mtp_modules"),
 }
@@ -64,7 +75,10 @@ class ConfigReader:
         return None
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """A non-negative integer; from the class default (an assumption), else `default`, else an error that names the key."""
+        """A non-negative integer.
+
+        From the class default (an assumption), else `default`, else an error that names the key.
+        """
         value = self.raw(key)
         if value is None:
             value = self.class_default(key)
@@ -134,7 +148,10 @@ def checked_integer(value: Any, key: str, where: str) -> int:
 
 
 def text_reader(config: Mapping[str, Any]) -> ConfigReader:
-    """A reader of the language model's own part of a config. Raises `UnreadableModel` for something that is no config."""
+    """A reader of the language model's own part of a config.
+
+    Raises `UnreadableModel` for something that is no config.
+    """
     if not isinstance(config, Mapping):
         raise UnreadableModel(Reason.UNKNOWN_MODEL, f"config.json holds {type(config).__name__}, expected an object")
     outer_type = text_of(config.get("model_type"))
@@ -142,7 +159,9 @@ def text_reader(config: Mapping[str, Any]) -> ConfigReader:
         inner = config.get(key)
         if isinstance(inner, Mapping) and inner:
             deeper = next((inner[k] for k in NESTED if isinstance(inner.get(k), Mapping)), inner)
-            return ConfigReader(deeper, text_of(deeper.get("model_type")) or text_class(outer_type), f"config.json {key}")
+            return ConfigReader(
+                deeper, text_of(deeper.get("model_type")) or text_class(outer_type), f"config.json {key}"
+            )
     return ConfigReader(config, text_class(outer_type), "config.json")
 
 

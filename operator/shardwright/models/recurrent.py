@@ -13,7 +13,13 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp32": 4}
 
 def recurrent(reader: ConfigReader, family: Family) -> Piece:
     """The linear layer of this family."""
-    builders = {"gdn": gated_delta, "kda": kimi_delta, "mamba1": mamba1, "shortconv": short_convolution, "lightning": lightning}
+    builders = {
+        "gdn": gated_delta,
+        "kda": kimi_delta,
+        "mamba1": mamba1,
+        "shortconv": short_convolution,
+        "lightning": lightning,
+    }
     return builders.get(family.word("recurrent"), mamba2)(reader, family)
 
 
@@ -72,7 +78,10 @@ def kimi_delta(reader: ConfigReader, _family: Family) -> Piece:
         small("self_attn.conv1d", 3 * wide * kernel, 4),
         small("self_attn.dt_bias", wide + heads, 4),
     )
-    state = (StatePiece(3 * wide * (kernel - 1), 0, heads), StatePiece(heads * size * size, state_bytes(reader, 4), heads))
+    state = (
+        StatePiece(3 * wide * (kernel - 1), 0, heads),
+        StatePiece(heads * size * size, state_bytes(reader, 4), heads),
+    )
     return matrices, (Cache(CacheKind.STATE, state=state),)
 
 
@@ -95,7 +104,12 @@ def mamba2(reader: ConfigReader, family: Family) -> Piece:
     )
     state = (
         StatePiece((inner + shared) * (kernel - 1), 0, heads, groups=groups, groups_elements=shared * (kernel - 1)),
-        StatePiece(inner * state_size, state_bytes(reader, 4 if reader.model_type == "nemotron_h" else 0), heads, by_model_dtype=True),
+        StatePiece(
+            inner * state_size,
+            state_bytes(reader, 4 if reader.model_type == "nemotron_h" else 0),
+            heads,
+            by_model_dtype=True,
+        ),
     )
     return matrices, (Cache(CacheKind.STATE, state=state),)
 

@@ -25,7 +25,12 @@ class Slot:
     """dense, moe, both or none."""
 
 
-BLOCK_WORDS = {"mamba": ("linear", "none"), "attention": ("full", "none"), "moe": ("none", "moe"), "mlp": ("none", "dense")}
+BLOCK_WORDS = {
+    "mamba": ("linear", "none"),
+    "attention": ("full", "none"),
+    "moe": ("none", "moe"),
+    "mlp": ("none", "dense"),
+}
 
 
 def blocks(reader: ConfigReader) -> list[Slot]:
@@ -64,7 +69,9 @@ def by_cross_layers(reader: ConfigReader, _family: Family, layers: int) -> list[
     listed = reader.items("cross_attention_layers")
     if not listed and reader.model_type == "mllama_text_model":
         listed = range(3, layers, 5)
-        reader.assume("cross_attention_layers = every fifth layer from the fourth: the config omits it, the class default is used")
+        reader.assume(
+            "cross_attention_layers = every fifth layer from the fourth: the config omits it, the class default is used"
+        )
     return ["cross" if i in set(listed) else "full" for i in range(layers)] if listed else None
 
 
@@ -115,7 +122,9 @@ def by_interval(reader: ConfigReader, family: Family, layers: int) -> list[str] 
 
 def by_window(reader: ConfigReader, family: Family, layers: int) -> list[str] | None:
     """A sliding window on all layers or on all but every n-th."""
-    window = reader.stated("sliding_window") or (reader.integer("sliding_window", 0) if family.number("window_every") else 0)
+    window = reader.stated("sliding_window") or (
+        reader.integer("sliding_window", 0) if family.number("window_every") else 0
+    )
     if not window or family.flag("window", True) is False or not reader.flag("use_sliding_window", True):
         return None
     pattern = reader.raw("sliding_window_pattern")

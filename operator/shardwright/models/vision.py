@@ -1,4 +1,7 @@
-"""The vision tower of a multimodal model as matrices; an unknown one is built as a plain transformer from what it states."""
+"""The vision tower of a multimodal model as matrices.
+
+An unknown one is built as a plain transformer from what it states.
+"""
 
 from dataclasses import dataclass
 
@@ -35,7 +38,9 @@ def vision_reader(outer: ConfigReader) -> ConfigReader | None:
 def first(reader: ConfigReader, *keys: str, default: int = 0) -> int:
     """The first key that is stated, else the first class default."""
     stated = next((reader.stated(k) for k in keys if reader.stated(k)), 0)
-    return stated or next((reader.integer(k, 0) for k in keys if reader.class_default(k) is not None), default) or default
+    return (
+        stated or next((reader.integer(k, 0) for k in keys if reader.class_default(k) is not None), default) or default
+    )
 
 
 def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
@@ -57,7 +62,9 @@ def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
         Matrix("vision.patch_embed", Part.VISION, hidden, 3 * frames * patch * patch, bias=True, quantizable=False),
         Matrix("vision.qkv", Part.VISION, 3 * qkv, hidden, bias=True, count=depth, quantizable=False),
         Matrix("vision.proj", Part.VISION, hidden, qkv, bias=True, count=depth, quantizable=False),
-        Matrix("vision.mlp", Part.VISION, inner, hidden, bias=True, count=depth * (3 if gated else 2), quantizable=False),
+        Matrix(
+            "vision.mlp", Part.VISION, inner, hidden, bias=True, count=depth * (3 if gated else 2), quantizable=False
+        ),
         *merger(reader, hidden, text_hidden),
     ]
     positions = first(reader, "num_position_embeddings", "position_embedding_size")
@@ -78,7 +85,10 @@ def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
     out = reader.stated("out_hidden_size") or reader.stated("text_hidden_size") or text_hidden
     if not merge:
         wide = reader.stated("vision_output_dim") or hidden
-        return [Matrix("vision.projector", Part.VISION, out, wide, quantizable=False), Matrix("vision.projector", Part.VISION, out, out, quantizable=False)]
+        return [
+            Matrix("vision.projector", Part.VISION, out, wide, quantizable=False),
+            Matrix("vision.projector", Part.VISION, out, out, quantizable=False),
+        ]
     wide = hidden * merge * merge
     count = 1 + len(reader.items("deepstack_visual_indexes"))
     return [
@@ -89,7 +99,11 @@ def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
 
 def image_tokens(reader: ConfigReader, outer: ConfigReader, patch: int) -> int:
     """Tokens of one full image where the config tells; 0 = it depends on the picture."""
-    stated = outer.stated("mm_tokens_per_image") or outer.stated("vision_soft_tokens_per_image") or outer.stated("image_seq_length")
+    stated = (
+        outer.stated("mm_tokens_per_image")
+        or outer.stated("vision_soft_tokens_per_image")
+        or outer.stated("image_seq_length")
+    )
     if stated:
         return stated
     size = reader.stated("image_size")
