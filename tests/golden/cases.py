@@ -129,6 +129,11 @@ CASES = (
     Case("llama-70b-tp2-pp2", _model(LLAMA70), Layout(tensor=2, pipeline=2), "l40s-4"),
     Case("llama-70b-two-pods", _model(LLAMA70), Layout(tensor=4, pipeline=2, nodes_per_replica=2), "l40s-4"),
     Case(
+        "llama-70b-two-pods-rdma",
+        _model(LLAMA70) | {"podTemplate": {"resources": {"limits": {"rdma/hca_shared": 1}}}},
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+    ),
+    Case(
         "llama-70b-two-groups",
         _model(LLAMA70) | {"replicas": 2},
         Layout(tensor=4, pipeline=2, nodes_per_replica=2),

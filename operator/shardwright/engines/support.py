@@ -10,7 +10,9 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec
 from shardwright.engines.base import options_of
 from shardwright.engines.options import canonical, refusals
-from shardwright.engines.sources import model_location
+from shardwright.engines.program import FILES_PATH
+from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_location
+from shardwright.inventory.resources import is_gpu_resource
 
 RESERVED_ENV = {
     "CUDA_VISIBLE_DEVICES": "the device plugin",
@@ -24,6 +26,8 @@ RESERVED_ENV = {
     "VLLM_DP_MASTER_IP": "the operator",
     "VLLM_DP_MASTER_PORT": "the operator",
 }
+RESERVED_VOLUMES = ("shm", "cache", "model", "files")
+RESERVED_PATHS = ("/dev/shm", MODELS_PATH, CACHE_PATH, FILES_PATH)
 
 
 def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:
@@ -83,11 +87,25 @@ def _environment(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
 
 
 def _pod(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
-    """Resources that the layout decides."""
+    """Resources that the layout decides, and volumes that are the operator's."""
     template = spec.pod_template
+    for index, volume in enumerate(template.volumes or ()):
+        if volume.get("name") in RESERVED_VOLUMES:
+            yield FieldProblem(
+                f"spec.podTemplate.volumes[{index}].name",
+                Reason.UNSUPPORTED_ARGUMENT,
+                f"a volume called {volume['name']} is the operator's: give yours another name",
+            )
+    for index, mount in enumerate(template.volume_mounts or ()):
+        if str(mount.get("mountPath", "")).rstrip("/") in RESERVED_PATHS:
+            yield FieldProblem(
+                f"spec.podTemplate.volumeMounts[{index}].mountPath",
+                Reason.UNSUPPORTED_ARGUMENT,
+                f"{mount['mountPath']} is mounted by the operator: mount yours elsewhere",
+            )
     for kind in ("limits", "requests"):
         for resource in sorted((template.resources or {}).get(kind) or ()):
-            if "gpu" in resource.lower() or resource.startswith("nvidia.com/"):
+            if is_gpu_resource(resource):
                 yield FieldProblem(
                     path_of(("spec", "podTemplate", "resources", kind, resource)),
                     Reason.UNSUPPORTED_ARGUMENT,

@@ -5,9 +5,11 @@ from typing import Any
 
 from shardwright.api.spec import InferenceDeploymentSpec, PodTemplateSpec
 from shardwright.engines.program import FILES_PATH, PodProgram, Probe, Variable
+from shardwright.inventory.resources import is_network_resource
 from shardwright.plan.types import Placement
 
 CONTAINER = "engine"
+MEMORY_LOCK = "IPC_LOCK"
 
 
 def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Placement) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Pla
         "readinessProbe": _probe(program.readiness),
         "livenessProbe": _probe(program.liveness),
         "lifecycle": {"preStop": {"sleep": {"seconds": program.pre_stop_seconds}}},
-        "securityContext": _security(program),
+        "securityContext": _security(program, template),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(program, template),
     }
@@ -72,11 +74,13 @@ def _probe(probe: Probe) -> dict[str, Any]:
     }
 
 
-def _security(program: PodProgram) -> dict[str, Any]:
+def _security(program: PodProgram, template: PodTemplateSpec) -> dict[str, Any]:
+    """RDMA registers memory with the network card, which takes the right to lock it."""
+    wanted = {name for kind in ("limits", "requests") for name in (template.resources or {}).get(kind) or ()}
+    lock = (MEMORY_LOCK,) if any(is_network_resource(name) for name in wanted) else ()
+    capabilities = sorted({*program.capabilities, *lock})
     result: dict[str, Any] = {"allowPrivilegeEscalation": False}
-    if program.capabilities:
-        result["capabilities"] = {"add": list(program.capabilities)}
-    return result
+    return {**result, "capabilities": {"add": capabilities}} if capabilities else result
 
 
 def _mounts(program: PodProgram, template: PodTemplateSpec) -> list[dict[str, Any]]:

@@ -29,7 +29,11 @@ REFUSED = [
     ),
     ({"podTemplate": {"env": [{"name": "SHARDWRIGHT_GROUP", "value": "x"}]}}, ["spec.podTemplate.env[0]"]),
     (
-        {"podTemplate": {"resources": {"limits": {"nvidia.com/gpu": 8}}}},
+        {"podTemplate": {"volumes": [{"name": "a"}, {"name": "shm"}], "volumeMounts": [{"mountPath": "/dev/shm/"}]}},
+        ["spec.podTemplate.volumes[1].name", "spec.podTemplate.volumeMounts[0].mountPath"],
+    ),
+    (
+        {"podTemplate": {"resources": {"limits": {"nvidia.com/gpu": 8, "rdma/hca": 1}}}},
         ['spec.podTemplate.resources.limits["nvidia.com/gpu"]'],
     ),
 ]

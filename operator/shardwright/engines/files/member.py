@@ -153,7 +153,7 @@ def watch_follower(member: Member, index: int) -> None:
 
 
 def end_without(member: Member, index: int) -> None:
-    """Leader: a follower is gone for good, so requests that wait for it fail now and not at the engine's own timeout."""
+    """Leader: a follower is gone for good, so requests that wait for it fail now, not at the engine's own timeout."""
     lost = f"{member.hosts[index]} is gone for {member.lost_seconds} s, and an engine's group cannot be joined again"
     print(f"member {member.index}: ends its engine: {lost}", file=sys.stderr, flush=True)
     os.kill(member.engine_pid, signal.SIGKILL)
