@@ -1,6 +1,6 @@
 """The operator's own figures. Every label takes few values that are known beforehand: no names of objects, ever."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from shardwright.api.reasons import Reason
 
@@ -20,7 +20,8 @@ class OperatorMetrics:
     """One registry with all of them; nothing registers itself anywhere else."""
 
     def __init__(self) -> None:
-        """Make them all, each at zero."""
+        """Make them all, each at zero; their times of making are left out, since they say when the process began."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
         self._reconciles = Counter(

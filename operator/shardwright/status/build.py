@@ -12,6 +12,8 @@ from shardwright.status.conditions import accepted, available, conditions, degra
 from shardwright.status.observed import ObservedReplica, ReplicaHealth
 from shardwright.status.situation import Situation
 
+MAX_STATE = 160
+"""A column that people read in one line; conditions hold the whole."""
 NOTHING = "-"
 """Shown in a column that has no answer."""
 
@@ -21,7 +23,7 @@ def build_status(situation: Situation) -> dict[str, Any]:
     serving = min(situation.ready, situation.wanted)
     status: dict[str, Any] = {
         "observedGeneration": situation.generation,
-        "state": state_in_words(situation)[:1024],
+        "state": _cut(state_in_words(situation), MAX_STATE),
         "layout": _layout_text(situation.plan)[:256],
         "gpu": _products(situation.plan)[:256],
         "ready": f"{serving}/{situation.wanted}",
@@ -127,6 +129,10 @@ def _replica_state(replica: ObservedReplica, state: ReplicaHealth) -> dict[str, 
     if not state.ready:
         row |= {"reason": str(state.reason), "message": state.message[:1024]}
     return row
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _layout_text(plan: Plan | None) -> str:

@@ -114,7 +114,17 @@ def scaling_active(situation: Situation) -> Verdict:
         return Verdict(UNKNOWN, Reason.AUTOSCALING_MANAGED, "the HorizontalPodAutoscaler has not said anything yet")
     if view.active:
         return Verdict(TRUE, Reason.AUTOSCALING_MANAGED, "the HorizontalPodAutoscaler follows the queue depth")
-    return Verdict(FALSE, Reason.METRICS_UNAVAILABLE, view.message)
+    if not situation.ready:
+        return Verdict(UNKNOWN, Reason.AUTOSCALING_MANAGED, "no replica is ready, so there is nothing to measure")
+    return Verdict(FALSE, Reason.METRICS_UNAVAILABLE, _autoscalers_trouble(view.message))
+
+
+def _autoscalers_trouble(message: str) -> str:
+    """Keep the end of the autoscaler's chain of errors, which is the cause; say what to do where nobody answers it."""
+    cause = message.rpartition("external metrics API: ")[2]
+    if "could not find the requested resource" in cause:
+        return f"{cause}: nobody serves the queue depth; install the chart with externalMetrics.install=true"
+    return cause
 
 
 CONDITIONS: tuple[tuple[str, Callable[[Situation], Verdict]], ...] = (

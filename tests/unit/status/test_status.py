@@ -127,6 +127,12 @@ CASES = [
         {"ScalingActive": "-MetricsUnavailable"},
         "Available",
     ),
+    (
+        "the autoscaler has no figures before anything runs",
+        {"spec": SCALED, "scaler": ScalerView(False, "no leader"), "replicas": ()},
+        {"ScalingActive": "?AutoscalingManaged"},
+        "NoReplicaReady",
+    ),
     ("the autoscaler is new", {"spec": SCALED}, {"ScalingActive": "?AutoscalingManaged"}, "Available"),
     (
         "the autoscaler is the user's",
@@ -241,3 +247,30 @@ def test_events_tell_news_and_only_news(name, before, after, notes):
     found = transitions(old, new)
     assert {(note.type, note.reason) for note in found} == notes
     assert name != "a refusal" or found[0].message.startswith("spec.adapters: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "the HPA was unable to compute the replica count: unable to get external metric a/b/&LabelSelector{}: "
+            "unable to fetch metrics from external metrics API: qwen-0-0: /metrics does not answer",
+            "qwen-0-0: /metrics does not answer",
+        ),
+        (
+            "unable to fetch metrics from external metrics API: the server could not find the requested resource",
+            "the server could not find the requested resource: nobody serves the queue depth; install the chart with "
+            "externalMetrics.install=true",
+        ),
+        ("something else", "something else"),
+    ],
+)
+def test_the_autoscalers_chain_of_errors_is_cut_to_its_cause(said, told):
+    status = build_status(situation(spec=SCALED, scaler=ScalerView(False, said)))
+    assert {item["type"]: item["message"] for item in status["conditions"]}["ScalingActive"] == told
+
+
+def test_the_column_stays_readable_and_the_condition_keeps_the_whole():
+    status = build_status(situation(plan=no_plan(Reason.NO_LAYOUT, "x" * 2000), replicas=()))
+    assert len(status["state"]) == 160
+    assert "x" * 2000 in [item["message"] for item in status["conditions"]]
