@@ -14,7 +14,7 @@ from shardwright.inventory import Pool
 from shardwright.plan.checks import Context, refusals
 from shardwright.plan.cost import BatchLimits, cost
 from shardwright.plan.enumerate import layouts
-from shardwright.plan.memory import EngineArguments, batch_limits, forecast
+from shardwright.plan.memory import EngineArguments, forecast
 from shardwright.plan.memory_versions import version_facts
 from shardwright.plan.types import Layout, MemoryForecast, PlanRequest, Rejection, Verdict
 
@@ -72,11 +72,15 @@ def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool)
     memory = fitting_memory(question, kind, layout, shorten)
     if not memory.fits:
         return Verdict(layout, memory_rejections(layout, memory), memory, crosses_island=crosses)
+    return Verdict(layout, (), memory, cost(question, kind, layout, memory, _batch_limits(question, kind)), crosses)
+
+
+def _batch_limits(question: PlanRequest, kind: Pool) -> BatchLimits:
+    """The engine's limits: as the user set them, else its defaults on such a GPU."""
     facts = version_facts(question.engine, question.engine_version)
-    arguments = arguments_of(question, memory.context_length)
-    tokens, sequences = batch_limits(arguments, facts, kind.memory_bytes, kind.product.name)
-    limits = BatchLimits(sequences, tokens)
-    return Verdict(layout, (), memory, cost(question, kind, layout, memory, limits), crosses)
+    tokens, sequences = facts.batch_limits(kind.memory_bytes, kind.product.name)
+    asked = EngineArguments.from_options(question.engine_args)
+    return BatchLimits(asked.max_num_seqs or sequences, asked.max_num_batched_tokens or tokens)
 
 
 def fitting_memory(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> MemoryForecast:
