@@ -28,6 +28,16 @@ class Writer:
         self._store.put(kind, live)
         return live
 
+    async def put_right(self, document: Mapping[str, Any]) -> JsonObject:
+        """Replace lists that somebody else mixed entries into, which no apply can, then apply. Raises ApiError.
+
+        An apply merges lists by key and leaves others' entries; two ports of one name, say, are then refused for ever.
+        """
+        kind, metadata = kinds.BY_NAME[document["kind"]], document["metadata"]
+        body = {key: value for key, value in document.items() if key not in {"apiVersion", "kind", "metadata"}}
+        await self._client.patch(kind, metadata["namespace"], metadata["name"], body, manager=labels.FIELD_MANAGER)
+        return await self.apply(document, force=True)
+
     async def delete(self, kind: Kind, document: Mapping[str, Any], *, grace_seconds: int | None = None) -> None:
         """Delete exactly this object; one that is gone already is fine. Raises ApiError."""
         metadata = document["metadata"]

@@ -19,7 +19,8 @@ FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 300
 _AT_ONCE = timedelta(seconds=5)
 """Pods of a group are made together; clocks show whole seconds and a busy controller takes its time."""
-_BREAKS_A_GROUP = frozenset({Reason.POD_RESTARTED, Reason.POD_LOST, Reason.CRASH_LOOP, Reason.OUT_OF_MEMORY})
+_BREAKS_A_GROUP = frozenset({Reason.POD_RESTARTED, Reason.CRASH_LOOP, Reason.OUT_OF_MEMORY})
+"""A pod that is merely not there may not have been made yet: only a group that was whole can lose one (`_lost`)."""
 
 
 @dataclass(frozen=True, slots=True)
