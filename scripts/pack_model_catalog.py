@@ -1,8 +1,9 @@
-"""Pack a folder of config.json files into the bundled model catalogue: `pack_model_catalog.py CONFIGS SOURCES.json > configs.json`.
+"""Pack a folder of config.json files into the bundled model catalogue.
 
-CONFIGS holds `<org>--<name>.json` and optionally `<org>--<name>.hf_quant_config.json`; SOURCES says where each came from. Only what
-the parser reads is kept (numbers, layer kinds, quantisation); lists of module names are folded by layer number, which
-shardwright.catalog.model_rows unfolds again.
+`pack_model_catalog.py CONFIGS SOURCES.json > configs.json`. CONFIGS holds `<org>--<name>.json` and optionally
+`<org>--<name>.hf_quant_config.json`; SOURCES says where each came from. Only what the parser reads is kept (numbers,
+layer kinds, quantisation); lists of module names are folded by layer number, which shardwright.catalog.model_rows
+unfolds again.
 """
 
 import json
@@ -11,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TEXT_KEYS = {"model_type", "torch_dtype", "dtype", "hybrid_override_pattern", "mtp_hybrid_override_pattern", "sliding_window_pattern",
-             "mamba_ssm_dtype", "mamba_ssm_cache_dtype", "expert_dtype", "moe_layers_enum"}  # fmt: skip
+TEXT_KEYS = {"model_type", "torch_dtype", "dtype", "hybrid_override_pattern", "mtp_hybrid_override_pattern",
+             "sliding_window_pattern", "mamba_ssm_dtype", "mamba_ssm_cache_dtype", "expert_dtype", "moe_layers_enum"}  # fmt: skip
 DROPPED = re.compile(
-    r"token|dropout|initializer|_eps$|beam|penalty|temperature|top_p|top_k$|typical|return_|output_attentions|output_hidden|prun|chunk_size_feed"
-    r"|_id$|_index$|length_penalty|diversity|logits_to_keep|use_cache|label|rope_theta|scaling_factor|_coef$|time_step|pretraining_tp"
+    r"token|dropout|initializer|_eps$|beam|penalty|temperature|top_p|top_k$|typical|return_|prun"
+    r"|output_attentions|output_hidden|chunk_size_feed|_id$|_index$|length_penalty|diversity|logits_to_keep|use_cache|label|rope_theta|scaling_factor|_coef$|time_step|pretraining_tp"
     r"|auto_map|bad_words|early_stopping|do_sample|max_length|min_length|num_return|torchscript|tf_legacy|gate_lower"
 )
 ALIKE = {"meta-llama/Llama-3.3-70B-Instruct": "meta-llama/Llama-3.1-70B-Instruct"}
@@ -49,7 +50,10 @@ def kept(config: dict[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key in ("quantization_config", "quantization"):
             result[key] = quantization(value)
-        elif value is None or (DROPPED.search(key) and key not in ("vision_soft_tokens_per_image", "mm_tokens_per_image", "num_experts_per_token")):
+        elif value is None or (
+            DROPPED.search(key)
+            and key not in ("vision_soft_tokens_per_image", "mm_tokens_per_image", "num_experts_per_token")
+        ):
             continue
         elif key == "architectures" or key in TEXT_KEYS or isinstance(value, bool | int | float):
             result[key] = value
@@ -100,7 +104,9 @@ def main() -> None:
     for name, like in ALIKE.items():
         if like in rows:
             rows.setdefault(name, rows[like] | {"source": f"same dimensions as {like}: {rows[like]['source']}"})
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row, separators=(',', ':'))}" for name, row in sorted(rows.items()))
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(row, separators=(',', ':'))}" for name, row in sorted(rows.items())
+    )
     sys.stdout.write("{\n" + lines + "\n}\n")
 
 

@@ -34,7 +34,7 @@ def bundled_configs() -> Mapping[str, Row]:
     return {name: unfolded(row) for name, row in json.loads(text).items()}
 
 
-def unfolded(value: Any, key: str = "") -> Any:
+def unfolded(value: Any, key: str = "") -> Any:  # noqa: ANN401  # any JSON
     """Undo the packing of scripts/pack_model_catalog.py: [pattern, numbers] becomes one name per layer."""
     if key == "quantized_layers" and isinstance(value, list):
         return {name: entry for entry, names in value for name in unfolded_names(names)}
@@ -45,7 +45,7 @@ def unfolded(value: Any, key: str = "") -> Any:
     return value
 
 
-def is_folded(item: Any) -> bool:
+def is_folded(item: object) -> bool:
     """Whether an item is [pattern with a #, numbers]."""
     return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and "#" in item[0]
 

@@ -20,8 +20,10 @@ class Form(StrEnum):
     JSONL = "jsonl"
 
 
-def command(  # noqa: PLR0913  # one parameter per option is what typer reads
-    model: Annotated[str, typer.Option(help="A config.json, a folder that holds one, or an id of the bundled catalogue.")] = "",
+def command(  # noqa: PLR0913, PLR0917  # one parameter per option is what typer reads
+    model: Annotated[
+        str, typer.Option(help="A config.json, a folder that holds one, or an id of the bundled catalogue.")
+    ] = "",
     gpu: Annotated[str, typer.Option(help="GPU product, such as H100 or L40S.")] = "",
     tensor: Annotated[int, typer.Option(help="Tensor parallel size.", min=1)] = 1,
     pipeline: Annotated[int, typer.Option(help="Pipeline parallel size.", min=1)] = 1,
@@ -29,9 +31,13 @@ def command(  # noqa: PLR0913  # one parameter per option is what typer reads
     expert: Annotated[bool, typer.Option("--expert/--no-expert", help="Spread whole experts over the GPUs.")] = False,
     nodes: Annotated[int, typer.Option(help="Nodes of one replica.", min=1)] = 1,
     quantization: Annotated[str, typer.Option(help="Run the weights as this; default: what the checkpoint is.")] = "",
-    gpu_memory_gb: Annotated[int, typer.Option(help="Memory as sold, where the product's name leaves it open.", min=0)] = 0,
+    gpu_memory_gb: Annotated[
+        int, typer.Option(help="Memory as sold, where the product's name leaves it open.", min=0)
+    ] = 0,
     engine: Annotated[str, typer.Option(help="vllm or trtllm.")] = "vllm",
-    engine_version: Annotated[str, typer.Option(help="Decides which accounting is used; default: the catalogue's.")] = "",
+    engine_version: Annotated[
+        str, typer.Option(help="Decides which accounting is used; default: the catalogue's.")
+    ] = "",
     arg: Annotated[list[str] | None, typer.Option(help="An engine option, name=value; repeatable.")] = None,
     requests: Annotated[Path | None, typer.Option(help="A file of requests, one JSON object a line.")] = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="table, json, or jsonl for a batch.")] = Form.TABLE,
@@ -42,7 +48,12 @@ def command(  # noqa: PLR0913  # one parameter per option is what typer reads
     if not model or not gpu:
         typer.echo("estimate: give --model and --gpu, or --requests FILE", err=True)
         raise typer.Exit(2)
-    given = {"config": config_path(model), "model_id": model, "quantization": quantization or None, "config_match": "exact"}
+    given = {
+        "config": config_path(model),
+        "model_id": model,
+        "quantization": quantization or None,
+        "config_match": "exact",
+    }
     request = {
         "id": model,
         "model": given,

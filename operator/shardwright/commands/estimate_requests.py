@@ -32,7 +32,7 @@ class UnusableRequest(Exception):  # noqa: N818  # a statement about the request
 
 
 @lru_cache(maxsize=1024)
-def read_json(path: str) -> Any:
+def read_json(path: str) -> Any:  # noqa: ANN401  # any JSON
     """A JSON file. Raises `UnusableRequest`."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
@@ -40,7 +40,7 @@ def read_json(path: str) -> Any:
         raise UnusableRequest(f"{path} cannot be read as JSON: {error}") from error
 
 
-def quant_file(path: str) -> Any:
+def quant_file(path: str) -> Any:  # noqa: ANN401  # any JSON
     """ModelOpt's extra file beside a config.json; None where there is none."""
     config = Path(path)
     for name in (config.name.removesuffix(".json") + ".hf_quant_config.json", "hf_quant_config.json"):
@@ -55,7 +55,12 @@ def profile_of(path: str, model_id: str, word: str | None, own: bool, dtype: str
     """The profile of a config file. Raises `UnusableRequest` or `UnreadableModel`."""
     config = read_json(path)
     return parse_config(
-        config, model_id=model_id, quantization=word, quant_config=quant_file(path) if own else None, own_quantization=own, dtype=dtype
+        config,
+        model_id=model_id,
+        quantization=word,
+        quant_config=quant_file(path) if own else None,
+        own_quantization=own,
+        dtype=dtype,
     )
 
 
@@ -67,7 +72,9 @@ def read_profile(model: Mapping[str, Any]) -> ModelProfile:
         return bundled_profile(model_id, word if isinstance(word, str) else None)
     own = model.get("config_match") != "same_architecture_by_name"
     dtype = model.get("dtype")
-    return profile_of(path, model_id, word if isinstance(word, str) else None, own, dtype if isinstance(dtype, str) else None)
+    return profile_of(
+        path, model_id, word if isinstance(word, str) else None, own, dtype if isinstance(dtype, str) else None
+    )
 
 
 def read_gpu(gpu: Mapping[str, Any]) -> tuple[GpuProduct, int]:
@@ -87,7 +94,9 @@ def read_gpu(gpu: Mapping[str, Any]) -> tuple[GpuProduct, int]:
 def unknown_gpu(text: str, memory_mib: int | None) -> GpuProduct:
     """A product that only its stated memory describes. Raises `UnusableRequest` without one."""
     if not memory_mib:
-        raise UnusableRequest(f"GPU {text!r} is not in the catalogue and no memory is given: add marketing_gb or memory_mib")
+        raise UnusableRequest(
+            f"GPU {text!r} is not in the catalogue and no memory is given: add marketing_gb or memory_mib"
+        )
     like = gpu_catalog().products[0]
     return replace(like, name=text or "unknown", memory_bytes=memory_mib * MIB * REPORTED_PERCENT // 100)
 
@@ -102,7 +111,10 @@ def read_layout(request: Mapping[str, Any]) -> Layout:
             raise UnusableRequest(f"layout.{key} is {size!r}: give a whole number from 1 to 65536")
         sizes.append(size)
     nodes = request.get("nodes") or 1
-    return Layout(*sizes, expert=bool(layout.get("expert")), nodes_per_replica=nodes if isinstance(nodes, int) and nodes > 0 else 1)
+    tensor, pipeline, data = sizes
+    return Layout(
+        tensor, pipeline, data, bool(layout.get("expert")), nodes if isinstance(nodes, int) and nodes > 0 else 1
+    )
 
 
 def estimate(request: Mapping[str, Any]) -> MemoryForecast:

@@ -19,8 +19,9 @@ ROWS = (
 def print_table(result: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     """Memory by rank (equal ranks are one column) and what follows."""
     layout = request["layout"]
+    words = f"TP{layout['tensor']} PP{layout['pipeline']} DP{layout['data']}"
     console = Console()
-    table = Table(title=f"{result['id']} on {request['gpu']['product']}, TP{layout['tensor']} PP{layout['pipeline']} DP{layout['data']}")
+    table = Table(title=f"{result['id']} on {request['gpu']['product']}, {words}")
     table.add_column("GiB per GPU")
     columns: dict[tuple[int, ...], list[int]] = {}
     for number, rank in enumerate(result["ranks"]):
@@ -31,6 +32,9 @@ def print_table(result: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         table.add_row(title, *(f"{figures[index] / GIB:.2f}" for figures in columns))
     console.print(table)
     verdict = "fits" if result["fits"] else "does not fit: " + ", ".join(result["reasons"])
-    console.print(f"{verdict}; {result['kv_cache_tokens']:,} KV tokens, {result['max_concurrency']} requests of {result['context_length']:,} tokens")
+    console.print(
+        f"{verdict}; {result['kv_cache_tokens']:,} KV tokens, "
+        f"{result['max_concurrency']} requests of {result['context_length']:,} tokens"
+    )
     for sentence in result["assumptions"]:
         console.print(f"assumed: {sentence}", style="dim")

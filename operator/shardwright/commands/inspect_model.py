@@ -1,4 +1,7 @@
-"""`shardwright inspect-model`: what planning knows of a model, from its config.json or by its id in the bundled catalogue."""
+"""`shardwright inspect-model`.
+
+What planning knows of a model, from its config.json or by its id in the bundled catalogue.
+"""
 
 from collections import Counter
 from enum import StrEnum
@@ -13,14 +16,14 @@ from rich.table import Table
 from shardwright.commands.estimate import config_path
 from shardwright.commands.estimate_requests import UnusableRequest, read_profile
 from shardwright.models.errors import UnreadableModel
-from shardwright.models.profile import ModelProfile
+from shardwright.models.profile import Cache, ModelProfile
 
 SUMMARY = (
-    "architecture", "model_type", "num_layers", "hidden_size", "num_attention_heads", "num_kv_heads", "head_dim", "value_head_dim",
-    "intermediate_size", "num_experts", "experts_per_token", "expert_intermediate_size", "shared_expert_intermediate_size", "vocab_size",
-    "max_context_length", "dtype", "quantization", "kv_cache_dtype", "tied_embeddings", "is_latent_attention", "has_state",
-    "is_multimodal", "vision_heads", "parameters", "active_parameters",
-)  # fmt: skip
+    "architecture", "model_type", "num_layers", "hidden_size", "num_attention_heads", "num_kv_heads", "head_dim",
+    "value_head_dim", "intermediate_size", "num_experts", "experts_per_token", "expert_intermediate_size",
+    "shared_expert_intermediate_size", "vocab_size", "max_context_length", "dtype", "quantization", "kv_cache_dtype",
+    "tied_embeddings", "is_latent_attention", "has_state", "is_multimodal", "vision_heads", "parameters",
+    "active_parameters", )  # fmt: skip
 
 
 class Form(StrEnum):
@@ -31,8 +34,12 @@ class Form(StrEnum):
 
 
 def command(
-    path: Annotated[str, typer.Argument(help="A config.json, a folder that holds one, or an id of the bundled catalogue.")],
-    quantization: Annotated[str, typer.Option(help="Show it as it would run in this; default: what the checkpoint is.")] = "",
+    path: Annotated[
+        str, typer.Argument(help="A config.json, a folder that holds one, or an id of the bundled catalogue.")
+    ],
+    quantization: Annotated[
+        str, typer.Option(help="Show it as it would run in this; default: what the checkpoint is.")
+    ] = "",
     output: Annotated[Form, typer.Option("--output", "-o", help="table to read, json for programs.")] = Form.TABLE,
 ) -> None:
     """Print what planning knows of a model, and what it had to assume."""
@@ -75,7 +82,7 @@ def by_part(profile: ModelProfile) -> dict[str, int]:
     return dict(parts.most_common())
 
 
-def cache_words(cache: Any) -> str:
+def cache_words(cache: Cache) -> str:
     """A cache in words."""
     if cache.state:
         return f"state of {sum(piece.elements for piece in cache.state):,} elements a request"
@@ -92,7 +99,9 @@ def print_tables(profile: ModelProfile) -> None:
     for name in SUMMARY:
         value = getattr(profile, name)
         if value not in (0, None, False, ""):
-            facts.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) and value is not True else str(value))
+            facts.add_row(
+                name.replace("_", " "), f"{value:,}" if isinstance(value, int) and value is not True else str(value)
+            )
     console.print(facts)
     layers = Table("layers", "parameters each", "caches")
     for layer, count in Counter(profile.layers).items():

@@ -3,6 +3,8 @@
 Shapes and page layouts follow vLLM 0.32.0, models/deepseek_v4.py and v1/attention/backends/mla. Knows no version.
 """
 
+from dataclasses import replace
+
 from shardwright.models.attention import Piece
 from shardwright.models.profile import Cache, CacheKind, Matrix, Part, Split
 from shardwright.models.reader import ConfigReader
@@ -50,8 +52,7 @@ def compressed_attention(reader: ConfigReader, index: int) -> Piece:
                 "self_attn.indexer.compressor", Part.ATTENTION, 4 * index_size, hidden, Split.WHOLE, quantizable=False
             )
         )
-        caches.append(Cache(CacheKind.INDEX, 1, index_size, 0, tokens_per_state=ratio, packed_bytes=index_size + 4, block_tokens=BLOCK,
-                            page_alignment=ALIGNMENT, packs=True))  # fmt: skip
+        caches.append(index_cache(index_size, ratio))
         caches.append(partial_state(4 * index_size, ratio, 2))
     return tuple(matrices), tuple(caches)
 
@@ -77,5 +78,11 @@ def partial_state(elements: int, ratio: int, overlap: int) -> Cache:
     Float32, in blocks as large as a vector page.
     """
     block = 4 if ratio == OVERLAPPING else 8
-    return Cache(CacheKind.LATENT_SLIDING, 1, elements, 0, overlap * ratio, packed_bytes=4 * elements, block_tokens=block,
-                 page_alignment=ALIGNMENT, packs=True)  # fmt: skip
+    cache = Cache(CacheKind.LATENT_SLIDING, 1, elements, 0, overlap * ratio, packed_bytes=4 * elements)
+    return replace(cache, block_tokens=block, page_alignment=ALIGNMENT, packs=True)
+
+
+def index_cache(size: int, ratio: int) -> Cache:
+    """One fp8 key of the indexer with its scale."""
+    cache = Cache(CacheKind.INDEX, 1, size, 0, tokens_per_state=ratio, packed_bytes=size + 4)
+    return replace(cache, block_tokens=BLOCK, page_alignment=ALIGNMENT, packs=True)

@@ -46,7 +46,9 @@ def shared_size(reader: ConfigReader) -> int:
     return expert_size(reader) * count
 
 
-def mlp(name: str, part: Part, size: int, hidden: int, family: Family, *, bias: bool = False) -> tuple[Matrix, ...]:
+def mlp(  # noqa: PLR0913  # a shape is many numbers
+    name: str, part: Part, size: int, hidden: int, family: Family, *, bias: bool = False
+) -> tuple[Matrix, ...]:
     """Up (and gate) and down."""
     ups = ("up_proj",) if family.word("mlp") == "plain" else ("gate_proj", "up_proj")
     return (
@@ -75,7 +77,7 @@ def dense(reader: ConfigReader, family: Family, index: int) -> tuple[Matrix, ...
 def mixture(reader: ConfigReader, family: Family) -> tuple[Matrix, ...]:
     """Router, routed experts and shared experts of a layer."""
     hidden, experts, size = reader.positive("hidden_size"), reader.positive("num_experts"), expert_size(reader)
-    name = family.word("feedforward", "mlp")
+    name = family.word("mixture") or family.word("feedforward", "mlp")
     narrow = reader.stated("moe_latent_size") or reader.stated("routed_expert_hidden_size") or hidden
     bias = family.flag("expert_bias")
     ups = ("up_proj",) if family.word("mlp") == "plain" else ("gate_proj", "up_proj")

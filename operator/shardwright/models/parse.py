@@ -19,7 +19,9 @@ from shardwright.models.storage import Wish, choose_rules
 from shardwright.models.vision import read_tower
 
 MOST_LAYERS = 2048
-DTYPES = {"float32": "float32", "fp32": "float32", "float": "float32"} | dict.fromkeys(("float16", "half", "fp16"), "float16")
+DTYPES = {"float32": "float32", "fp32": "float32", "float": "float32"} | dict.fromkeys(
+    ("float16", "half", "fp16"), "float16"
+)
 DAMAGE = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, ZeroDivisionError)
 
 
@@ -111,9 +113,7 @@ def layer_count(reader: ConfigReader) -> int:
     """Layers: as stated, else as many as a pattern lists. Raises `UnreadableModel`."""
     count = reader.stated("num_hidden_layers") or len(blocks(reader)) or reader.positive("num_hidden_layers")
     if count > MOST_LAYERS:
-        raise UnreadableModel(
-            Reason.UNKNOWN_MODEL, f"{reader.where}: num_hidden_layers is {count}, which no model has"
-        )
+        raise UnreadableModel(Reason.UNKNOWN_MODEL, f"{reader.where}: num_hidden_layers is {count}, which no model has")
     return count
 
 

@@ -1,27 +1,38 @@
-"""What a checkpoint's quantisation config says of each matrix: which method, which bits, and which parts were left alone.
+"""What a checkpoint's quantisation config says of each matrix: method, bits, and which parts were left alone.
 
 Reads the dialects of fp8, GPTQ, AWQ, compressed-tensors, ModelOpt, MXFP4, bitsandbytes and Quark. Knows no engine.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import translate
 from typing import Any
 
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.formats import (
-    BNB4, FP8, FP8_BLOCK, FP8_CHANNEL, INT4, INT4_ZERO, INT8, MXFP4, MXFP8, NVFP4, WeightFormat, format_from_word, plain,
+    BNB4,
+    FP8,
+    FP8_BLOCK,
+    FP8_CHANNEL,
+    INT4,
+    INT4_ZERO,
+    INT8,
+    MXFP4,
+    MXFP8,
+    NVFP4,
+    WeightFormat,
+    format_from_word,
+    plain,
 )  # fmt: skip
+from shardwright.models.module_names import Matcher, expression, localized, matcher
 from shardwright.models.reader import text_of
 
-LAYER = re.compile(r"^.*?\blayers\.(\d+)(?:\.(.*)|(\*.*)|)$")
 ALGORITHMS: Mapping[str, WeightFormat] = {
-    "fp8": FP8, "nvfp4": NVFP4, "w4a16nvfp4": NVFP4, "w4a8nvfp4fp8": NVFP4, "nvfp4awq": NVFP4, "mxfp4": MXFP4, "mxfp8": MXFP8,
-    "fp8pcpt": FP8_CHANNEL, "fp8perchannelpertoken": FP8_CHANNEL, "fp8pbwo": FP8_BLOCK, "w4a16awq": INT4_ZERO, "w4a8awq": INT4_ZERO,
+    "fp8": FP8, "nvfp4": NVFP4, "w4a16nvfp4": NVFP4, "w4a8nvfp4fp8": NVFP4, "nvfp4awq": NVFP4, "mxfp4": MXFP4,
+    "mxfp8": MXFP8, "fp8pcpt": FP8_CHANNEL, "fp8perchannelpertoken": FP8_CHANNEL, "fp8pbwo": FP8_BLOCK,
+    "w4a16awq": INT4_ZERO, "w4a8awq": INT4_ZERO,
     "int8sq": INT8, "w8a8sqperchannel": INT8, "w4a16": INT4, "w8a16": INT8,
 }  # fmt: skip
-Matcher = Callable[[str], bool]
 
 
 @dataclass
@@ -51,55 +62,6 @@ class Rules:
         return layer in self.included or layer in self.excluded
 
 
-def localized(pattern: str) -> tuple[int | None, str]:
-    """A dotted name or glob as (layer, name below the layer)."""
-    found = LAYER.match(pattern)
-    if found:
-        return int(found.group(1)), canonical(found.group(2) or "*")
-    star = re.match(r"^.*?\blayers\.\*\.(.*)$", pattern)
-    return None, canonical(star.group(1) if star else pattern)
-
-
-NAMES = (
-    (re.compile(r"\bblock_sparse_moe\.(shared_experts)"), r"block_sparse_moe.\1"),
-    (re.compile(r"^ffn\."), "mlp."), (re.compile(r"^attn\."), "self_attn."), (re.compile(r"\.shared_expert(?=\.|\*|$)"), ".shared_experts"),
-    (re.compile(r"\.experts\.(?:\d+|\*)\."), ".experts."), (re.compile(r"\.w1(?=\.|$)"), ".gate_proj"), (re.compile(r"\.w3(?=\.|$)"), ".up_proj"),
-    (re.compile(r"\.w2(?=\.|$)"), ".down_proj"), (re.compile(r"^feed_forward\."), "mlp."), (re.compile(r"\.router(?=\.|\*|$)"), ".gate"),
-    (re.compile(r"\.qkv_proj$"), ".[qkv]_proj"), (re.compile(r"\.gate_up_proj$"), ".*_proj"), (re.compile(r"\.weight$"), ""),
-    (re.compile(r"^experts(?=\.|\*|$)"), "mlp.experts"),
-)  # fmt: skip
-
-
-def canonical(name: str) -> str:
-    """Names as the profile spells them."""
-    for pattern, replacement in NAMES:
-        name = pattern.sub(replacement, name)
-    return name
-
-
-def matcher(pattern: str) -> Matcher:
-    """Whether a pattern covers a name: equal, a parent module, or a glob."""
-    if any(c in pattern for c in "*?["):
-        regex = re.compile(translate(pattern.removeprefix("*.")))
-        parent = re.compile(translate(pattern.removeprefix("*.").rstrip(".") + ".*"))
-        return lambda name: bool(regex.match(name) or parent.match(name))
-    return lambda name: (
-        name == pattern
-        or name.startswith(f"{pattern}.")
-        or name.endswith(f".{pattern}")
-        or f".{pattern}." in f".{name}."
-    )
-
-
-def expression(pattern: str) -> Matcher:
-    """A `re:` pattern of compressed-tensors: matched against the name with and without a layer prefix."""
-    try:
-        regex = re.compile(pattern)
-    except (re.error, RecursionError):
-        return lambda _name: False
-    return lambda name: bool(regex.match(f"model.layers.0.{name}") or regex.match(name))
-
-
 def add_excluded(rules: Rules, patterns: Sequence[Any]) -> None:
     """Names that the method left in the model's dtype."""
     for pattern in patterns:
@@ -123,7 +85,12 @@ def add_expression(rules: Rules, pattern: str) -> None:
         return
     for number in numbers.group(1).split("|"):
         if number:
-            rules.excluded.setdefault(int(number), []).append(lambda name, inner=inner: bool(inner.match(name)))
+            rules.excluded.setdefault(int(number), []).append(pattern_test(inner))
+
+
+def pattern_test(pattern: re.Pattern[str]) -> Matcher:
+    """A compiled expression as a test of names."""
+    return lambda name: bool(pattern.match(name))
 
 
 def add_included(rules: Rules, name: str, stored: WeightFormat | None) -> None:
@@ -166,7 +133,7 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
     return rules
 
 
-def mapping_items(value: Any) -> list[tuple[str, Any]]:
+def mapping_items(value: object) -> list[tuple[str, Any]]:
     """Items of a mapping with text keys; nothing of anything else."""
     return [(k, v) for k, v in value.items() if isinstance(k, str)] if isinstance(value, Mapping) else []
 
@@ -195,10 +162,8 @@ def group_format(weights: Mapping[str, Any]) -> WeightFormat | None:
     if bits == 4 and kind == "float":
         return NVFP4 if size == 16 else replace(MXFP4, group_size=size or 32)
     if bits == 8 and kind == "float":
-        block = weights.get("block_structure")
-        if isinstance(block, list) and len(block) == 2 and all(isinstance(b, int) and b > 0 for b in block):
-            return replace(FP8_BLOCK, block_rows=block[0], block_columns=block[1])
-        return MXFP8 if size == 32 else FP8_CHANNEL if weights.get("strategy") == "channel" else FP8
+        plain_format = MXFP8 if size == 32 else FP8_CHANNEL if weights.get("strategy") == "channel" else FP8
+        return block_format(weights.get("block_structure")) or plain_format
     if bits == 8:
         return INT8
     if isinstance(bits, int) and 1 <= bits < 8:
@@ -210,35 +175,46 @@ def group_format(weights: Mapping[str, Any]) -> WeightFormat | None:
 
 
 def simple_method(method: str, config: Mapping[str, Any]) -> WeightFormat | None:
-    """The methods that state bits and a group size."""
+    """The methods that have one format for everything."""
     if method in ("fp8", "fbgemmfp8"):
-        block = config.get("weight_block_size")
-        if isinstance(block, list) and len(block) == 2 and all(isinstance(b, int) and b > 0 for b in block):
-            return replace(FP8_BLOCK, block_rows=block[0], block_columns=block[1])
-        return FP8_CHANNEL if method == "fbgemmfp8" else FP8
+        return block_format(config.get("weight_block_size")) or (FP8_CHANNEL if method == "fbgemmfp8" else FP8)
     if method == "mxfp4":
         return replace(MXFP4, experts_only=True)
     if method in ("bitsandbytes", "bnb"):
         return INT8 if config.get("load_in_8bit") else BNB4
-    bits, size = (
-        config.get("bits") or config.get("w_bit") or config.get("wbits"),
-        config.get("group_size") or config.get("q_group_size"),
-    )
-    if isinstance(bits, int) and 1 <= bits <= 8:
-        size = size if isinstance(size, int) and size > 0 else 0
-        zero = bits if config.get("zero_point") or method == "awq" or config.get("sym") is False else 0
-        return INT8 if bits == 8 and not size else WeightFormat(
-            f"int{bits}", bits, group_size=size, scale_bits=16, zero_point_bits=zero, per_output=not size)  # fmt: skip
-    if not method:
+    return grouped_format(method, config) or named_format(method)
+
+
+def block_format(block: object) -> WeightFormat | None:
+    """FP8 in two-dimensional blocks; None where no sound block is stated."""
+    if isinstance(block, list) and len(block) == 2 and all(isinstance(side, int) and side > 0 for side in block):
+        return replace(FP8_BLOCK, block_rows=block[0], block_columns=block[1])
+    return None
+
+
+def grouped_format(method: str, config: Mapping[str, Any]) -> WeightFormat | None:
+    """GPTQ, AWQ and their kin, which state bits and a group size; None where no sound number of bits is stated."""
+    bits = config.get("bits") or config.get("w_bit") or config.get("wbits")
+    size = config.get("group_size") or config.get("q_group_size")
+    if not isinstance(bits, int) or not 1 <= bits <= 8:
         return None
+    size = size if isinstance(size, int) and size > 0 else 0
+    if bits == 8 and not size:
+        return INT8
+    zero = bits if config.get("zero_point") or method == "awq" or config.get("sym") is False else 0
+    return WeightFormat(f"int{bits}", bits, size, scale_bits=16, zero_point_bits=zero, per_output=not size)
+
+
+def named_format(method: str) -> WeightFormat | None:
+    """What the method's name says; None for a name that says nothing."""
     try:
-        return format_from_word(method)
+        return format_from_word(method) if method else None
     except UnreadableModel:
         return None
 
 
 def rules_for_word(word: str, stored: WeightFormat | None) -> Rules:
-    """The rules of a method applied by its usual recipe: all linear layers except the output head, routers and embeddings."""
+    """The rules of a method's usual recipe: all linear layers except the output head, routers and embeddings."""
     rules = Rules(default=stored, word=None if stored is None else word)
     rules.excluded[None] = [matcher("lm_head"), matcher("gate"), matcher("embed_tokens")]
     return rules

@@ -56,7 +56,7 @@ class ConfigReader:
         self.defaults = class_defaults().get(self.model_type, {})
         self.assumptions: list[str] = []
 
-    def raw(self, key: str) -> Any:
+    def raw(self, key: str) -> Any:  # noqa: ANN401  # any JSON
         """The value under the key or one of its aliases; None when absent."""
         for name in (key, *ALIASES.get(key, ())):
             if self.config.get(name) is not None:
@@ -67,7 +67,7 @@ class ConfigReader:
                     return inner[name]
         return None
 
-    def class_default(self, key: str) -> Any:
+    def class_default(self, key: str) -> Any:  # noqa: ANN401  # any JSON
         """What the configuration class of this model_type assumes; None when it says nothing."""
         for name in (key, *ALIASES.get(key, ())):
             if self.defaults.get(name) is not None:
@@ -129,12 +129,12 @@ class ConfigReader:
             self.assumptions.append(sentence)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """The value if it is a string, else nothing."""
     return value if isinstance(value, str) else ""
 
 
-def checked_integer(value: Any, key: str, where: str) -> int:
+def checked_integer(value: object, key: str, where: str) -> int:
     """The value as a non-negative integer within reason. Raises `UnreadableModel`."""
     if isinstance(value, list | tuple) and value:
         value = value[0]

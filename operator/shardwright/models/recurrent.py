@@ -1,6 +1,6 @@
-"""Layers with a state instead of a growing cache: Mamba 1 and 2, gated delta nets, Kimi delta attention, short convolutions.
+"""Layers with a state instead of a growing cache: Mamba, gated delta nets, Kimi delta attention, short convolutions.
 
-State shapes follow vLLM 0.32.0, model_executor/layers/mamba/mamba_utils.py: a convolution window and a recurrent matrix.
+State shapes follow vLLM 0.32.0, model_executor/layers/mamba/mamba_utils.py: a window and a recurrent matrix.
 """
 
 from shardwright.models.attention import Piece
@@ -64,10 +64,9 @@ def kimi_delta(reader: ConfigReader, _family: Family) -> Piece:
     """Kimi-Linear: delta attention with per-channel gates; its recurrent matrix is float32 unless asked otherwise."""
     inner = ConfigReader(reader.mapping("linear_attn_config"), where=f"{reader.where} linear_attn_config")
     hidden, heads, size = reader.positive("hidden_size"), inner.positive("num_heads"), inner.positive("head_dim")
-    kernel, wide = inner.integer("short_conv_kernel_size", 4), 0
-    wide = heads * size
-    gate = (part("self_attn.g_proj", wide, hidden),) if inner.flag("use_full_rank_gate") else (
-        part("self_attn.g_a_proj", size, hidden, split=Split.WHOLE), part("self_attn.g_b_proj", wide, size))  # fmt: skip
+    kernel, wide = inner.integer("short_conv_kernel_size", 4), heads * size
+    low_rank = (part("self_attn.g_a_proj", size, hidden, split=Split.WHOLE), part("self_attn.g_b_proj", wide, size))
+    gate = (part("self_attn.g_proj", wide, hidden),) if inner.flag("use_full_rank_gate") else low_rank
     matrices = (
         *(part(f"self_attn.{n}_proj", wide, hidden) for n in "qkv"),
         part("self_attn.f_a_proj", size, hidden, split=Split.WHOLE),
@@ -137,8 +136,10 @@ def short_convolution(reader: ConfigReader, _family: Family) -> Piece:
     hidden = reader.stated("conv_dim") or reader.positive("hidden_size")
     kernel = reader.stated("conv_L_cache", 3)
     matrices = (
-        part("conv.in_proj", 3 * hidden, hidden), part("conv.out_proj", hidden, hidden, out=False), small("conv.conv", hidden * kernel),
-    )  # fmt: skip
+        part("conv.in_proj", 3 * hidden, hidden),
+        part("conv.out_proj", hidden, hidden, out=False),
+        small("conv.conv", hidden * kernel),
+    )
     return matrices, (Cache(CacheKind.STATE, state=(StatePiece(hidden * (kernel - 1), 0, hidden),)),)
 
 

@@ -1,4 +1,4 @@
-"""Which layer is what: the attention and the feed-forward kind of each layer, from the many ways in which configs say it."""
+"""Which layer is what: the attention and feed-forward kind of each, from the many ways in which configs say it."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from shardwright.models.reader import ConfigReader
 
 LAYER_WORDS = {
     "full_attention": "full", "attention": "full", "global": "full", "global_attention": "full", "full": "full",
-    "sliding_attention": "sliding", "sliding": "sliding", "local": "sliding", "local_attention": "sliding", "swa": "sliding",
-    "chunked_attention": "chunked", "linear_attention": "linear", "linear": "linear", "mamba": "linear", "mamba2": "linear",
-    "recurrent": "linear", "conv": "linear", "hybrid": "linear",
+    "sliding_attention": "sliding", "sliding": "sliding", "local": "sliding", "local_attention": "sliding",
+    "swa": "sliding", "chunked_attention": "chunked", "linear_attention": "linear", "linear": "linear",
+    "mamba": "linear", "mamba2": "linear", "recurrent": "linear", "conv": "linear", "hybrid": "linear",
 }  # fmt: skip
 PATTERN_LETTERS = {"M": ("linear", "none"), "*": ("full", "none"), "E": ("none", "moe"), "-": ("none", "dense")}
 """Nemotron-H's hybrid_override_pattern: one block per layer."""
@@ -34,7 +34,7 @@ BLOCK_WORDS = {
 
 
 def blocks(reader: ConfigReader) -> list[Slot]:
-    """Nemotron-H, whose layers are single blocks: by letters, or by words that name feed-forward blocks too; else nothing."""
+    """Nemotron-H, whose layers are single blocks: by letters, or by words for feed-forward blocks too; else nothing."""
     pattern = reader.text("hybrid_override_pattern")
     if pattern:
         return [Slot(*PATTERN_LETTERS.get(letter, ("full", "dense"))) for letter in pattern]

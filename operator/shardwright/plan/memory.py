@@ -1,7 +1,7 @@
-"""The memory forecast of one replica: weights, activations, everything outside torch, and what is left for KV, on each rank.
+"""The memory forecast of one replica, by rank: weights, activations, what is outside torch, what is left for KV.
 
-Follows the engine's own budget (docs/memory.md): requested = total x utilisation; KV = requested - the rest; the fullest pipeline
-stage decides for all. Never raises on odd numbers: what cannot be is a reason. Knows no cluster.
+Follows the engine's own budget (docs/memory.md): requested = total x utilisation; KV = requested - the rest; the
+fullest pipeline stage decides for all. Never raises on odd numbers: what cannot be is a reason. Knows no cluster.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def sane(layout: Layout) -> Layout:
 
 
 def batch_of(case: CacheCase, memory_bytes: int, product: str) -> Batch:
-    """The batch limits: as asked, else the engine's defaults for the device, tokens capped at what all sequences could fill."""
+    """The batch limits: as asked, else the device's defaults, tokens capped at what all sequences could fill."""
     args = case.arguments
     tokens, sequences = case.facts.batch_limits(memory_bytes, product)
     sequences = args.max_num_seqs or sequences
@@ -166,7 +166,7 @@ def assumptions(setting: Setting, version: str | None) -> tuple[str, ...]:
     if is_unmeasured(setting.gpu) and facts.unmeasured_reserve_ppm:
         held = facts.unmeasured_reserve_ppm / 10_000
         stated.append(
-            f"{setting.gpu.vendor} GPUs: few start-up logs check this forecast, so {held:g} % of the memory is held back"
+            f"{setting.gpu.vendor} GPUs: few logs check this forecast, so {held:g} % of the memory is held back"
         )
     if setting.engine is EngineName.TRTLLM:
         stated.append("trtllm memory is unmeasured: no start-up log was found to check its rule against")

@@ -1,7 +1,8 @@
 """The activation peak of the engine's profiling run: the larger of a forward pass and the sampler's dummy run.
 
-The sampler's share is exact arithmetic (sequences x vocabulary x bytes of its copies of the logits); the forward pass is the widest
-moment of one layer. What is fitted (the bytes beside hidden states) stands by version in the catalogue, with its logs.
+The sampler's share is exact arithmetic (sequences x vocabulary x bytes of its copies of the logits); the forward pass
+is the widest moment of one layer. What is fitted (the bytes beside hidden states) stands by version in the catalogue,
+with its logs.
 """
 
 from dataclasses import dataclass
@@ -59,10 +60,12 @@ def sampler_bytes(profile: ModelProfile, facts: VersionFacts, sequences: int) ->
 
 
 def sparse_bytes(profile: ModelProfile, tokens: int, context: int) -> int:
-    """Buffers of sparse latent attention that the profiling run reserves: gathered vectors or index keys, and index logits.
+    """Buffers of sparse latent attention that the profiling run reserves.
 
-    Sizes as in vLLM 0.32.0: flashmla_sparse (5 contexts of 576 bfloat16), DeepSeek V4 (4 compressed contexts), indexer (40 contexts
-    of 132 bytes over the compression), and the cap on the logits.
+    Gathered vectors or index keys, and index logits.
+
+    Sizes as in vLLM 0.32.0: flashmla_sparse (5 contexts of 576 bfloat16), DeepSeek V4 (4 compressed contexts),
+    indexer (40 contexts of 132 bytes over the compression), and the cap on the logits.
     """
     if not profile.is_latent_attention:
         return 0

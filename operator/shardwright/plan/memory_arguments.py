@@ -1,4 +1,7 @@
-"""The engine options that change memory, read tolerantly from the words a user or a log gives. Decides no default: those depend on the device."""
+"""The engine options that change memory, read tolerantly from the words a user or a log gives.
+
+Decides no default: those depend on the device.
+"""
 
 import json
 from collections.abc import Iterable
@@ -34,12 +37,13 @@ class EngineArguments:
     num_gpu_blocks_override: int | None = None
     cpu_offload_bytes: int = 0
     mamba_ssm_cache_dtype: str | None = None
-    limit_images: int | None = None
-    """Images per prompt; 0 switches the vision tower's profiling off."""
 
     @classmethod
     def from_options(cls, pairs: Iterable[tuple[str, Any]]) -> "EngineArguments":
-        """From the engine's own option names, with dashes or underscores; unknown options and unreadable values are left alone."""
+        """From the engine's own option names, with dashes or underscores.
+
+        Unknown options and unreadable values are left alone.
+        """
         options = {str(name).strip().lstrip("-").replace("-", "_"): value for name, value in pairs}
         method, tokens = speculation(options.get("speculative_config"))
         fraction = options.get("gpu_memory_utilization", options.get("kv_cache_free_gpu_memory_fraction"))
@@ -61,24 +65,23 @@ class EngineArguments:
             num_gpu_blocks_override=whole(options.get("num_gpu_blocks_override")),
             cpu_offload_bytes=gibibytes(options.get("cpu_offload_gb")),
             mamba_ssm_cache_dtype=word(options.get("mamba_ssm_cache_dtype")),
-            limit_images=images(options.get("limit_mm_per_prompt")),
         )
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """A positive integer, with vLLM's suffixes (32k = 32000, 32K = 32768); None for anything else."""
     number = number_of(value)
     return number if number is not None and 0 < number <= LARGEST else None
 
 
-def length(value: Any) -> int | None:
+def length(value: object) -> int | None:
     """As `whole`; -1 and `auto` mean the largest that fits."""
     if value in (-1, "-1", "auto"):
         return -1
     return whole(value)
 
 
-def number_of(value: Any) -> int | None:
+def number_of(value: object) -> int | None:
     """An integer from a number or a text, suffixes allowed."""
     if isinstance(value, bool) or value is None:
         return None
@@ -92,24 +95,24 @@ def number_of(value: Any) -> int | None:
         return None
 
 
-def millionths(value: Any) -> int | None:
+def millionths(value: object) -> int | None:
     """A fraction in millionths; None unless it lies between 0 and 1."""
     try:
-        number = round(float(value) * 1_000_000)
+        number = round(float(str(value)) * 1_000_000)
     except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 < number <= 1_000_000 else None
 
 
-def gibibytes(value: Any) -> int:
+def gibibytes(value: object) -> int:
     """Bytes of a number of GiB."""
     try:
-        return max(0, min(LARGEST, int(float(value) * (1 << 30))))
+        return max(0, min(LARGEST, int(float(str(value)) * (1 << 30))))
     except (TypeError, ValueError, OverflowError):
         return 0
 
 
-def truth(value: Any) -> bool | None:
+def truth(value: object) -> bool | None:
     """A flag; an empty text is a bare flag."""
     if isinstance(value, bool) or value is None:
         return value
@@ -118,13 +121,13 @@ def truth(value: Any) -> bool | None:
     )
 
 
-def word(value: Any) -> str | None:
+def word(value: object) -> str | None:
     """A word in lower case; None when absent or `auto`."""
     text = str(value).strip().lower() if value is not None else ""
     return text if text not in ("", "auto", "none", "null") else None
 
 
-def speculation(value: Any) -> tuple[str, int]:
+def speculation(value: object) -> tuple[str, int]:
     """(method, draft tokens) of a speculative configuration: JSON, or the words a log prints."""
     if not value:
         return "", 0
@@ -142,16 +145,3 @@ def speculation(value: Any) -> tuple[str, int]:
         method = str(value.get("method") or ("draft" if value.get("model") else "ngram")).lower()
         return ("mtp" if method.endswith("mtp") else method), min(64, whole(value.get("num_speculative_tokens")) or 1)
     return "draft", 1
-
-
-def images(value: Any) -> int | None:
-    """Images per prompt from `{"image": 2}` or `image=2`."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = dict(part.split("=", 1) for part in value.split(",") if "=" in part)
-    if isinstance(value, dict) and "image" in value:
-        entry = value["image"]
-        return number_of(entry.get("count") if isinstance(entry, dict) else entry)
-    return None

@@ -8,7 +8,10 @@ LARGEST_CAPTURE = 512
 
 
 def capture_sizes(sequences: int) -> int:
-    """How many batch sizes are captured: 1, 2, 4, then every 8 to 256, then every 16, up to twice the sequences or 512."""
+    """How many batch sizes are captured.
+
+    1, 2, 4, then every 8 to 256, then every 16, up to twice the sequences or 512.
+    """
     largest = min(2 * sequences, LARGEST_CAPTURE)
     small = sum(1 for size in (1, 2, 4) if size <= largest)
     return small + min(largest, 255) // 8 + max(0, (largest - 256) // 16 + 1 if largest >= 256 else 0)

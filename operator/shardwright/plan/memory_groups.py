@@ -1,7 +1,10 @@
-"""Which layers share a block table: the groups into which the engine sorts the caches of a model, so that they share one pool.
+"""Which layers share a block table.
 
-Follows vLLM 0.32.0, v1/core/kv_cache_utils.py: equal kinds together, all groups of about as many layers as the rarest kind has, all
-pages of one size; models that pack unlike pages into one block have a rule of their own. Knows no amount of memory.
+The groups into which the engine sorts the caches of a model, so that they share one pool.
+
+Follows vLLM 0.32.0, v1/core/kv_cache_utils.py: equal kinds together, all groups of about as many layers as the rarest
+kind has, all pages of one size; models that pack unlike pages into one block have a rule of their own. Knows no
+amount of memory.
 """
 
 from collections import Counter
@@ -70,7 +73,10 @@ def promoted(pages: Sequence[Page]) -> list[Page]:
 
 
 def packed_groups(pages: Sequence[Page], buckets: list[list[int]]) -> tuple[Group, ...]:
-    """Groups whose pages of unlike sizes lie side by side: buckets of a repeating pattern are cut into equal repeats."""
+    """Groups whose pages of unlike sizes lie side by side.
+
+    Buckets of a repeating pattern are cut into equal repeats.
+    """
     counted = [Counter(pages[m].page_bytes for m in rows) for rows in buckets]
     balanced = [len(set(sizes.values())) == 1 for sizes in counted]
     floor = max((max(s.values()) for s, b in zip(counted, balanced, strict=True) if b and len(s) > 1), default=0)

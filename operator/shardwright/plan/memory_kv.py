@@ -1,7 +1,7 @@
 """How many tokens a KV memory holds, and how many requests: blocks of one request against blocks of the pool.
 
-Follows vLLM 0.32.0, v1/core/kv_cache_utils.py, with the earlier way of reporting tokens for earlier releases (`kv_tokens` in
-catalog/engines/vllm.yaml). Knows no GPU.
+Follows vLLM 0.32.0, v1/core/kv_cache_utils.py, with the earlier way of reporting tokens for earlier releases
+(`kv_tokens` in catalog/engines/vllm.yaml). Knows no GPU.
 """
 
 from collections.abc import Sequence

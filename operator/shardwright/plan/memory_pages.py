@@ -1,7 +1,7 @@
 """What one layer's cache takes: bytes of a token, of a block, of a recurrent state, on one rank.
 
-Follows vLLM 0.32.0, v1/kv_cache_interface.py, and for models with states platforms/interface.py, where attention blocks grow until
-a page is as large as a state. Knows no amount of memory.
+Follows vLLM 0.32.0, v1/kv_cache_interface.py, and for models with states platforms/interface.py, where attention
+blocks grow until a page is as large as a state. Knows no amount of memory.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,10 @@ class CacheCase:
 
     @property
     def dtype(self) -> str:
-        """The KV dtype in effect: asked, else the checkpoint's own scheme where the release follows it, else the model's."""
+        """The KV dtype in effect.
+
+        Asked, else the checkpoint's own scheme where the release follows it, else the model's.
+        """
         own = self.profile.kv_cache_dtype if self.facts.kv_scheme_followed else None
         return self.arguments.kv_cache_dtype or own or self.profile.dtype
 

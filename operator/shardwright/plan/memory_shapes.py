@@ -15,7 +15,6 @@ from shardwright.plan.memory_versions import VersionFacts
 from shardwright.plan.memory_weights import up
 from shardwright.plan.types import Layout
 
-
 FINEST_BLOCK = 32
 
 
@@ -43,9 +42,7 @@ def broken_rules(profile: ModelProfile, layout: Layout, facts: VersionFacts) -> 
         yield Reason.KV_HEADS_NOT_DIVISIBLE
     if up(profile.vocab_size, 64) % tensor:
         yield Reason.VOCABULARY_NOT_DIVISIBLE
-    if any(heads % tensor for heads in profile.state_heads):
-        yield Reason.LINEAR_NOT_DIVISIBLE
-    elif any(uneven(m, layout) for m in distinct(profile)):
+    if any(heads % tensor for heads in profile.state_heads) or any(uneven(m, layout) for m in distinct(profile)):
         yield Reason.LINEAR_NOT_DIVISIBLE
     if any(block_mismatch(m, layout, facts) for m in distinct(profile)):
         yield Reason.QUANTIZATION_BLOCK_NOT_DIVISIBLE
@@ -98,7 +95,10 @@ def pads(matrix: Matrix) -> bool:
 
 
 def block_mismatch(matrix: Matrix, layout: Layout, facts: VersionFacts) -> bool:
-    """Block-wise FP8: each shard's divided side must be whole blocks; newer releases refine the scales of experts to 32."""
+    """Block-wise FP8: each shard's divided side must be whole blocks.
+
+    Newer releases refine the scales of experts to 32.
+    """
     stored = matrix.format
     if stored is None or not stored.block_rows or pads(matrix):
         return False

@@ -1,4 +1,7 @@
-"""Which facts hold for an engine version, and which batch limits it takes by default on a device. The facts are rows of the catalogue."""
+"""Which facts hold for an engine version, and which batch limits it takes by default on a device.
+
+The facts are rows of the catalogue.
+"""
 
 import re
 from dataclasses import dataclass, fields
@@ -17,7 +20,8 @@ GIB = 1 << 30
 class VersionFacts:
     """One engine version's accounting; the fields are explained at the top of catalog/engines/vllm.yaml.
 
-    Compared by identity: `version_facts` makes one object per version."""
+    Compared by identity: `version_facts` makes one object per version.
+    """
 
     utilization_ppm: int
     batch_defaults: tuple[tuple[int, int, int, str], ...]

@@ -1,7 +1,8 @@
 """Bytes of weights on each rank: what tensor, pipeline and expert parallelism divide, and what every rank keeps whole.
 
-The engine fuses projections (query-key-value, gate-up) into one tensor each, and torch's caching allocator hands out tensors of
-10 MiB and more in steps of 2 MiB, keeping a rest of up to 1 MiB with the tensor: both are counted, so that figures meet the logs.
+The engine fuses projections (query-key-value, gate-up) into one tensor each, and torch's caching allocator hands out
+tensors of 10 MiB and more in steps of 2 MiB, keeping a rest of up to 1 MiB with the tensor: both are counted, so that
+figures meet the logs.
 """
 
 from collections.abc import Iterable
