@@ -168,6 +168,14 @@ CASES = (
         checkpoint_quantization="fp8",
     ),
     Case(
+        "deepseek-v3-tp16-dp2-ep-pods",
+        _model(DEEPSEEK),
+        Layout(tensor=16, data=2, expert=True, nodes_per_replica=4),
+        "h100-sxm-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
         "qwen3-235b-tp8-ep",
         _model(QWEN_MOE),
         Layout(tensor=8, expert=True),

@@ -63,11 +63,12 @@ def _check(rendering: Rendering) -> None:
         raise UnrenderableError(Reason.NOT_A_MIXTURE_OF_EXPERTS, message)
     if layout.expert and not rendering.profile.is_mixture_of_experts:
         raise UnrenderableError(Reason.NOT_A_MIXTURE_OF_EXPERTS, "layout.expert needs a mixture of experts")
-    if layout.data > 1 and layout.data % layout.nodes_per_replica:
+    rank, pod = layout.tensor * layout.pipeline, layout.gpus_per_pod
+    if layout.data > 1 and rank % pod and pod % rank:
         raise UnrenderableError(
             Reason.MULTI_NODE_NOT_SUPPORTED,
-            f"a data-parallel rank of {layout} would span pods ({layout.data} on {layout.nodes_per_replica}), and "
-            "its GPUs would look for each other at the first rank's address: let nodesPerReplica divide layout.data",
+            f"the ranks of {layout} have {rank} GPUs and its pods {pod}: a data-parallel rank must fill whole pods, or a "
+            "pod whole ranks; choose another nodesPerReplica",
         )
 
 

@@ -19,7 +19,7 @@ TRTLLM = DENSE | {"engine": {"name": "trtllm"}}
     [
         (DENSE, Layout(data=2), 0, Reason.NOT_A_MIXTURE_OF_EXPERTS),
         (DENSE, Layout(tensor=2, expert=True), 0, Reason.NOT_A_MIXTURE_OF_EXPERTS),
-        (DENSE, Layout(tensor=4, data=2, nodes_per_replica=4), 8, Reason.MULTI_NODE_NOT_SUPPORTED),
+        (DENSE, Layout(tensor=2, data=3, nodes_per_replica=2), 8, Reason.MULTI_NODE_NOT_SUPPORTED),
         (DENSE, Layout(tensor=3, nodes_per_replica=2), 0, Reason.MULTI_NODE_NOT_SUPPORTED),
         (TRTLLM, Layout(tensor=2, nodes_per_replica=2), 0, Reason.MULTI_NODE_NOT_SUPPORTED),
         (TRTLLM, Layout(tensor=2, data=2), 8, Reason.NOT_SUPPORTED_YET),
