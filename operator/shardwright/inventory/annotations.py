@@ -26,8 +26,14 @@ _PREFIXES = {
     "Ti": 1 << 40,
 }
 _RANGE = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$", re.ASCII)
+KEYS = (
+    labels.GPU_LINK, labels.GPU_LINK_BANDWIDTH, labels.GPU_ISLANDS, labels.CROSS_ISLAND_BANDWIDTH, labels.GPU_NICS,
+    labels.NVLINK_DOMAIN, labels.NET_KIND, labels.NET_BANDWIDTH_PER_GPU, labels.FABRIC_DOMAIN,
+)  # fmt: skip
+"""Every annotation that is read here."""
 _MOST_GPUS = 1024
-_LONGEST = 4096
+LONGEST = 4096
+"""Characters of a value that are looked at."""
 Value = TypeVar("Value")
 
 
@@ -60,7 +66,7 @@ def read_links(annotations: Mapping[str, str], gpus: int) -> Links:
         if value is None:
             return None
         try:
-            return parse(value.strip()[:_LONGEST])
+            return parse(value.strip()[:LONGEST])
         except ValueError as error:
             problems.append(f"annotation {key} is ignored: {value[:80]!r} {error}")
             return None

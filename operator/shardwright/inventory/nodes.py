@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from shardwright.inventory import clouds
-from shardwright.inventory.annotations import Links, read_links
+from shardwright.inventory.annotations import KEYS, LONGEST, Links, read_links
 from shardwright.inventory.devices import Devices, devices_of
 from shardwright.inventory.hardware import Hardware, read_hardware
 from shardwright.inventory.links import node_links, node_network
@@ -45,7 +45,8 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
     insist_on_gpus(hardware)
     insist_on_state(node)
     devices, notes = devices_of(hardware)
-    links = read_links(annotations, _physical(hardware, devices.count))
+    said = tuple((key, annotations[key][:LONGEST]) for key in KEYS if key in annotations)
+    links = _links(said, _physical(hardware, devices.count))
     traits, guesses = _traits(devices, links, _network_resources(allocatable))
     nvlink_domain = links.nvlink_domain or hardware.clique or clouds.first(labels, clouds.NVLINK_DOMAINS)
     return NodeFacts(
@@ -53,7 +54,7 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
             name=name,
             gpus=devices.count,
             free_gpus=devices.count,
-            labels=tuple(sorted(item for item in labels.items() if item[0] not in VOLATILE_LABELS)),
+            labels=tuple(sorted((key, labels[key]) for key in labels.keys() - VOLATILE_LABELS)),
             taints=_taints(node),
             fabric_domain=links.fabric_domain or clouds.first(labels, clouds.FABRICS),
             nvlink_domain=nvlink_domain if devices.multi_gpu else None,
@@ -68,6 +69,11 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
 def _physical(hardware: Hardware, gpus: int) -> int:
     """GPUs of the board: a sick one is missing from allocatable and still has its index."""
     return max(gpus, hardware.label_count or 0) if hardware.mig is None else gpus
+
+
+@lru_cache(maxsize=4096)
+def _links(said: tuple[tuple[str, str], ...], gpus: int) -> Links:
+    return read_links(dict(said), gpus)
 
 
 @lru_cache(maxsize=4096)

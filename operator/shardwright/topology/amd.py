@@ -53,7 +53,7 @@ def read_tables(lines: Sequence[Line]) -> Reading:
 
 def read_json(text: str) -> Reading | None:
     """Read `amd-smi topology --json` (both forms) or `rocm-smi --showtopo --json`; None where there is no JSON."""
-    start = re.search(r"^\s*[\[{]\s*(?:$|[\[{\"])", text, re.MULTILINE)
+    start = re.search(r"^[ \t]*[\[{][ \t]*(?:$|[\[{\"])", text, re.MULTILINE)
     if start is None:
         return None
     try:

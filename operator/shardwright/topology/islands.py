@@ -10,6 +10,8 @@ from shardwright.topology.types import Closeness, Islands, Reading, Tier, Topolo
 
 _MUTE = frozenset({"", "N/A", "-1", "None"})
 """What a NUMA column says when it says nothing."""
+_EXACT_GPUS = 32
+"""Above this many GPUs, none of whose groups is complete, a good complete part does instead of the largest."""
 _COMMON = frozenset({Closeness.SWITCH, Closeness.NEAR, Closeness.FAR})
 """What a pair that was cut off may be in any machine; it may be FAST only where others are."""
 Pairs = Mapping[tuple[int, int], Closeness]
@@ -101,6 +103,8 @@ def _largest_clique(left: set[int], neighbours: Mapping[int, set[int]]) -> tuple
     """The largest complete group; of equally large ones the one with the smallest indexes."""
     if all(len(neighbours[gpu]) == len(left) - 1 for gpu in left):
         return tuple(sorted(left))
+    if len(left) > _EXACT_GPUS:
+        return _greedy_clique(left, neighbours)
     best: tuple[int, ...] = ()
     stack: list[tuple[tuple[int, ...], list[int]]] = [((), sorted(left))]
     while stack:
@@ -114,3 +118,12 @@ def _largest_clique(left: set[int], neighbours: Mapping[int, set[int]]) -> tuple
             for at, gpu in reversed(list(enumerate(candidates)))
         )
     return best
+
+
+def _greedy_clique(left: set[int], neighbours: Mapping[int, set[int]]) -> tuple[int, ...]:
+    """A complete group around the GPU with the most links."""
+    clique: list[int] = []
+    for gpu in sorted(left, key=lambda one: (-len(neighbours[one]), one)):
+        if all(member in neighbours[gpu] for member in clique):
+            clique.append(gpu)
+    return tuple(sorted(clique))

@@ -1,5 +1,6 @@
 """What copies do to a matrix, one at a time, and what must not be guessed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,66 @@ def test_a_cut_dump_is_never_answered_wrongly(path: Path, data: st.DataObject) -
         return
     if found.gpus == whole.gpus and found.link == whole.link != Tier.NUMA:
         assert found.islands == whole.islands
+
+
+def test_partitions_in_great_number_are_drawn_fast() -> None:
+    hives = tuple(tuple(range(start, start + 8)) for start in range(0, 64, 8))
+    assert read_topology(matrix(hives, "NV4", "SYS")).islands == hives
+    ring = {(at, (at + 1) % 48) for at in range(48)}
+    rows = [
+        f"GPU{a}\t"
+        + "\t".join("X" if a == b else ("NV1" if (a, b) in ring or (b, a) in ring else "SYS") for b in range(48))
+        for a in range(48)
+    ]
+    found = read_topology("\t" + "\t".join(f"GPU{gpu}" for gpu in range(48)) + "\n" + "\n".join(rows))
+    assert max(map(len, found.islands)) == 2
+
+
+AMD_PAIR = """\
+============================ ROCm System Management Interface ============================
+================================ Weight between two GPUs =================================
+       GPU0         GPU1
+GPU0   0            40
+GPU1   40           0
+=============================== Link Type between two GPUs ===============================
+       GPU0         GPU1
+GPU0   0            PCIE
+GPU1   PCIE         0
+======================================= Numa Nodes =======================================
+GPU[0]\t\t: (Topology) Numa Node: {0}
+GPU[0]\t\t: (Topology) Numa Affinity: {0}
+GPU[1]\t\t: (Topology) Numa Node: {1}
+GPU[1]\t\t: (Topology) Numa Affinity: {1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "islands"), [("0", "0", ((0, 1),)), ("0", "1", ((0,), (1,))), ("-1", "-1", ((0,), (1,)))]
+)
+def test_radeon_pairs_on_pcie_are_grouped_by_numa_node(first: str, second: str, islands: object) -> None:
+    found = read_topology(AMD_PAIR.format(first, second))
+    assert (found.link, found.islands) == (Tier.NUMA, islands)
+
+
+def test_json_of_rocm_smi() -> None:
+    pairs = {f"(Topology) Link type between DRM devices {a} and {b}": "XGMI" for a in range(4) for b in range(a)}
+    cards = {f"card{gpu}": {"(Topology) Numa Node": "0"} for gpu in range(4)}
+    found = read_topology(json.dumps({"system": pairs, **cards}))
+    assert (found.link, found.islands) == (Tier.XGMI, ((0, 1, 2, 3),))
+
+
+def test_json_of_amd_smi_in_its_newer_form() -> None:
+    gpus = [
+        {
+            "gpu": a,
+            "links": [
+                {"gpu": b, "link_type": "SELF" if a == b else "XGMI" if a // 2 == b // 2 else "PCIE"} for b in range(4)
+            ],
+        }
+        for a in range(4)
+    ]
+    assert read_topology(json.dumps(gpus, indent=4)).islands == ((0, 1), (2, 3))
+    assert read_topology("[root@host ~]# amd-smi topology --json\n" + json.dumps(gpus, indent=4)).islands == (
+        (0, 1),
+        (2, 3),
+    )
