@@ -12,7 +12,9 @@ from shardwright.engines.program import FILES_PATH, SERVING_PORT, Probe, Variabl
 
 MEMBER_PORT = 29480
 """Where every member of a group answers probes and its peers."""
-PROBE_SECONDS = 10
+STARTUP_SECONDS = 3
+"""Between two questions whether loading is over: what a started engine waits for at most before it serves."""
+LIVENESS_SECONDS = 10
 POD_INDEX_FIELD = "metadata.labels['apps.kubernetes.io/pod-index']"
 INCARNATION_FIELD = "metadata.annotations['shardwright.io/incarnation']"
 
@@ -45,21 +47,21 @@ def member_env(context: GroupContext) -> tuple[Variable, ...]:
 def member_probes(context: GroupContext) -> tuple[Probe, Probe, Probe]:
     """Startup, readiness, liveness. Readiness is quick, for it is what takes half a group out of the Service."""
     return (
-        Probe("/started", MEMBER_PORT, PROBE_SECONDS, 5, startup_failures(context)),
+        Probe("/started", MEMBER_PORT, STARTUP_SECONDS, 5, startup_failures(context)),
         Probe("/ready", MEMBER_PORT, 1, 2, 2),
-        Probe("/live", MEMBER_PORT, PROBE_SECONDS, 5, 6),
+        Probe("/live", MEMBER_PORT, LIVENESS_SECONDS, 5, 6),
     )
 
 
 def server_probes(context: GroupContext) -> tuple[Probe, Probe, Probe]:
     """Give the same three for a single pod, asked of the engine: refused while it loads, 503 once it is dead."""
     return (
-        Probe("/health", SERVING_PORT, PROBE_SECONDS, 5, startup_failures(context)),
-        Probe("/health", SERVING_PORT, 5, 5, 2),
-        Probe("/health", SERVING_PORT, PROBE_SECONDS, 10, 6),
+        Probe("/health", SERVING_PORT, STARTUP_SECONDS, 5, startup_failures(context)),
+        Probe("/health", SERVING_PORT, 2, 5, 2),
+        Probe("/health", SERVING_PORT, LIVENESS_SECONDS, 10, 6),
     )
 
 
 def startup_failures(context: GroupContext) -> int:
     """Probes that may fail before loading counts as failed."""
-    return max(1, -(-context.startup_seconds // PROBE_SECONDS))
+    return max(1, -(-context.startup_seconds // STARTUP_SECONDS))
