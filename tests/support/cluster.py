@@ -164,18 +164,22 @@ class ControlPlane(Cluster):
         return account
 
     def serve_external_metrics_at(self, port: int, namespace: str = "shardwright-system") -> str:
-        """Let the API server find the chart's aggregated API at a port of this host; the name of its Service.
+        """Let the API server find the chart's aggregated API at a port of this host; the name of its Service."""
+        objects = self.rendered_chart(namespace, *EXTERNAL_METRICS)
+        api_service = next(item for item in objects if item["kind"] == "APIService")
+        name: str = api_service["spec"]["service"]["name"]
+        service = next(item for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == name)
+        self.aggregate(service, api_service, port)
+        return name
+
+    def aggregate(self, service: Object, api_service: Object, port: int) -> None:
+        """Let the API server find an aggregated API at a port of this host.
 
         The Service becomes an ExternalName `localhost`: an operator that runs as a process has no pod to select.
         """
-        objects = self.rendered_chart(namespace, *EXTERNAL_METRICS)
-        api_service = next(item for item in objects if item["kind"] == "APIService")
-        target = {**api_service["spec"]["service"], "port": port}
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": target["name"], "namespace": namespace}}
         self.kubectl.apply({**service, "spec": {"type": "ExternalName", "externalName": "localhost"}})
-        self.kubectl.apply({**api_service, "spec": {**api_service["spec"], "service": target}})
-        name: str = target["name"]
-        return name
+        spec = {**api_service["spec"], "service": {**api_service["spec"]["service"], "port": port}}
+        self.kubectl.apply({**api_service, "spec": spec})
 
     @contextmanager
     def api_server_down(self) -> Iterator[None]:
