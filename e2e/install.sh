@@ -15,6 +15,7 @@ say "helm install shardwright"
 helm upgrade --install shardwright "$REPOSITORY/charts/shardwright" --namespace "$NAMESPACE" --create-namespace \
   --set image.repository=shardwright/operator,image.tag=dev,externalMetrics.install=true \
   --set-string podAnnotations.image="$(docker image inspect -f '{{.Id}}' shardwright/operator:dev)" \
+  --set settings.preStopSeconds=2,settings.graceSeconds=20 \
   --set engineImages.vllm.nvidia=shardwright/fake-engine:dev,engineImages.trtllm.nvidia=shardwright/fake-engine:dev \
   --wait --timeout 3m "$@" >/dev/null || { kubectl -n "$NAMESPACE" get pods >&2; kubectl -n "$NAMESPACE" logs deployment/shardwright --tail=40 >&2; stop "helm install failed"; }
 say "Shardwright runs in the namespace $NAMESPACE"

@@ -1,4 +1,4 @@
-"""Deployments installed by Helm, applied with kubectl, planned, running on real kubelets and answering through their Service."""
+"""Deployments that are applied with kubectl are planned, run on real kubelets and answer through their Service."""
 
 from __future__ import annotations
 
