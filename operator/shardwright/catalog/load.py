@@ -62,7 +62,8 @@ class GpuCatalog:
         alike = [p for p in self.products if p.vendor is vendor and (vendor is not Vendor.NVIDIA or _near(p, compute))]
         if not alike or memory_mib <= 0:
             return None
-        slowest = min(alike, key=lambda p: (p.bf16_flops or p.fp16_flops, p.memory_bandwidth, p.name))
+        exactly = [product for product in alike if product.compute_capability == compute]
+        slowest = min(exactly or alike, key=lambda p: (p.bf16_flops or p.fp16_flops, p.memory_bandwidth, p.name))
         product = replace(
             slowest, name=name, family=name, form="", labels=(name,), label_memory_mib=memory_mib, source="node labels",
             memory_bytes=memory_mib * MIB * UNKNOWN_MEMORY_PERCENT // 100, memory_gib=0,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 NOISE = frozenset({
     "nvidia", "amd", "intel", "tesla", "geforce", "instinct", "radeon", "gpu", "gpus", "accelerator", "generation",
     "edition", "series", "graphics", "blackwell", "hgx", "dgx", "mega", "card", "tensor", "core", "data", "center",
+    "vf", "ac", "mba",
 })  # fmt: skip
 FORMS = {
     "sxm": "sxm", "sxm2": "sxm", "sxm3": "sxm3", "sxm4": "sxm", "sxm5": "sxm", "sxm6": "sxm",

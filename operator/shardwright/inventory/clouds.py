@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shardwright.inventory.instances import gpus_of_instance
 from shardwright.inventory.raw import number
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
@@ -38,7 +39,6 @@ NVLINK_DOMAINS = (
 )
 
 _AKASH = re.compile(r"^akash\.network/capabilities\.gpu\.vendor\.nvidia\.model\.([a-z0-9]+)$")
-_INSTANCE = re.compile(r"_(A10|A100|H100|H200|GB200|GB300|B200|V100|T4|MI300X)(?=_|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,9 @@ def _akash(labels: Mapping[str, str]) -> NamedGpus | None:
 
 
 def _instance_type(labels: Mapping[str, str]) -> NamedGpus | None:
-    found = _INSTANCE.search(labels.get(INSTANCE_TYPE, ""))
-    return NamedGpus(INSTANCE_TYPE, found[1]) if found and not found[1].upper().startswith("MI") else None
+    instance = labels.get(INSTANCE_TYPE, "")
+    found = gpus_of_instance(instance) if instance else None
+    return NamedGpus(INSTANCE_TYPE, found) if found else None
 
 
 def _hami(annotations: Mapping[str, str]) -> NamedGpus | None:

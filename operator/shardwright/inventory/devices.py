@@ -58,7 +58,7 @@ def _match(hardware: Hardware) -> GpuMatch:
             Reason.DEVICES_WITHOUT_LABELS,
             "it offers GPUs but no label says which; does the vendor's feature discovery or node labeller run there?",
         )
-    found = _by_name(hardware, vendor) if hardware.product_text else _by_id(hardware, vendor)
+    found = _by_name(hardware, vendor) or _by_id(hardware, vendor)
     name = hardware.product_text or f"device {hardware.device_id}"
     found = found or catalog.stand_in(vendor, hardware.memory_mib or 0, hardware.compute, name[:128])
     if found is None:
@@ -76,8 +76,8 @@ def _by_name(hardware: Hardware, vendor: Vendor) -> GpuMatch | None:
 
 def _by_id(hardware: Hardware, vendor: Vendor) -> GpuMatch | None:
     product = gpu_catalog().find_device(vendor, hardware.device_id or "")
-    note = f"no product label: device id {hardware.device_id} is"
-    return GpuMatch(product, (f"{note} {product.name}",)) if product else None
+    note = "an unknown product label" if hardware.product_text else "no product label"
+    return GpuMatch(product, (f"{note}: device id {hardware.device_id} is {product.name}",)) if product else None
 
 
 def _memory(product: GpuProduct, label_mib: int | None) -> tuple[int, tuple[str, ...]]:

@@ -6,6 +6,7 @@ import pytest
 
 from shardwright.api import labels
 from shardwright.api.reasons import Reason
+from shardwright.catalog.load import gpu_catalog
 from shardwright.catalog.types import LinkKind, NetworkKind
 from shardwright.inventory import (
     Inventory,
@@ -14,6 +15,7 @@ from shardwright.inventory import (
     Promise,
     SkippedNode,
     build_inventory,
+    instances,
     read_node,
     read_usage,
 )
@@ -222,3 +224,40 @@ def test_usage_can_be_built_by_hand() -> None:
     facts = read_node(h100_sxm_8("a"))
     assert isinstance(facts, NodeFacts)
     assert free(build_inventory([facts], usage=[usage])) == {"a": 3}
+
+
+@pytest.mark.parametrize(
+    ("marks", "product"),
+    [
+        ({"node.kubernetes.io/instance-type": "p5.48xlarge"}, "H100-SXM"),
+        ({"node.kubernetes.io/instance-type": "p5en.48xlarge"}, "H200-SXM"),
+        ({"node.kubernetes.io/instance-type": "Standard_NC96ads_A100_v4"}, "A100-80GB-PCIe"),
+        ({"node.kubernetes.io/instance-type": "Standard_ND96asr_v4"}, "A100-SXM4-40GB"),
+        ({"node.kubernetes.io/instance-type": "Standard_ND96amsr_A100_v4"}, "A100-SXM4-80GB"),
+        ({"node.kubernetes.io/instance-type": "Standard_D8s_v5"}, None),
+        ({"cloud.google.com/gke-accelerator": "nvidia-h100-mega-80gb"}, "H100-SXM"),
+        ({"cloud.google.com/gke-accelerator": "nvidia-tesla-a100"}, "A100-SXM4-40GB"),
+        ({"karpenter.k8s.aws/instance-gpu-name": "l40s", "karpenter.k8s.aws/instance-gpu-memory": "45776"}, "L40S"),
+    ],
+)
+def test_before_feature_discovery_ran_clouds_name_the_gpus(marks: dict[str, str], product: str | None) -> None:
+    found = read_node(node("n", labels=marks, allocatable={"nvidia.com/gpu": "8"}))
+    if product is None:
+        assert isinstance(found, SkippedNode)
+        assert found.reason is Reason.DEVICES_WITHOUT_LABELS
+        return
+    assert isinstance(found, NodeFacts)
+    assert found.traits.product.name == product
+    assert any("is read from" in note for note in found.notes)
+
+
+def test_a_virtual_function_and_an_unknown_name_with_a_known_device_id() -> None:
+    for name in ("AMD_Instinct_MI300X_VF", "Some_Board"):
+        found = read_node(mi300x_8("n", labels={"amd.com/gpu.product-name": name}))
+        assert isinstance(found, NodeFacts)
+        assert found.traits.product.name == "MI300X"
+
+
+def test_every_instance_type_names_a_product_of_the_catalogue() -> None:
+    for _, product in instances._INSTANCES:
+        assert gpu_catalog().get(product), product
