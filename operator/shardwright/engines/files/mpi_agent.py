@@ -5,9 +5,10 @@
     mpi_agent.py rsh HOST COMMAND…   in the leader, called by mpirun (plm_rsh_agent) once for each follower
     mpi_agent.py wait HOST…          in the leader, before mpirun: return when every follower listens
 
-Who may start something: whoever proves, over a nonce that the follower drew, that it holds the group's secret and is of the
-same incarnation. The proof covers the command, so it can be neither replayed nor changed. Only MPI's daemon is started.
-The secret is a file that the kubelet mounts; it never crosses the network. The traffic itself is not encrypted, nor is MPI's.
+Who may start something: whoever proves, over a nonce that the follower drew, to hold the group's secret and to be of
+the same incarnation. The proof covers the command, so it can be neither replayed nor changed. Only MPI's daemon is
+started. The secret is a file that the kubelet mounts; it never crosses the network. The traffic is not encrypted, nor
+is MPI's.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 
 PORT = int(os.environ.get("SHARDWRIGHT_MPI_PORT", "29400"))
 SECRET_FILE = os.environ.get("SHARDWRIGHT_MPI_SECRET_FILE", "/etc/shardwright/mpi/secret")
@@ -33,7 +36,7 @@ LARGEST_MESSAGE_BYTES = 1 << 20
 OUTPUT, EXIT, REFUSED = b"o", b"x", b"r"
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     """Run one of the three roles and return its exit status."""
     role, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if role == "serve" and not rest:
@@ -46,7 +49,7 @@ def main(arguments):
     return 2
 
 
-def serve():
+def serve() -> int:
     """Answer until one authentic leader came; then live exactly as long as the daemon that it asked for."""
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     dualstack = family == socket.AF_INET6
@@ -65,8 +68,8 @@ def serve():
                 return run_daemon(connection, command)
 
 
-def authentic_command(connection):
-    """The shell command that a leader with the group's secret asks for; ValueError tells why it is refused."""
+def authentic_command(connection: socket.socket) -> str:
+    """Read what a leader with the group's secret asks for; ValueError tells why it is refused."""
     nonce = secrets.token_bytes(32)
     connection.sendall(nonce)
     signature, payload = receive(connection), receive(connection)
@@ -77,11 +80,11 @@ def authentic_command(connection):
         raise ValueError(f"it is of incarnation {request['incarnation']}, this pod of {INCARNATION}")
     if not starts_daemon(request["command"]):
         raise ValueError(f"only {' or '.join(DAEMONS)} is started here")
-    return request["command"]
+    return str(request["command"])
 
 
-def starts_daemon(command):
-    """Whether the last simple command of mpirun's line is MPI's daemon (before it stand assignments of PATH and the like)."""
+def starts_daemon(command: str) -> bool:
+    """Whether mpirun's line starts MPI's daemon and nothing else (before it stand assignments of PATH and the like)."""
     try:
         words = shlex.split(command, comments=False)
     except ValueError:
@@ -89,38 +92,41 @@ def starts_daemon(command):
     return any(os.path.basename(word) in DAEMONS for word in words) and not any(c in command for c in "`|&<>\n")
 
 
-def refuse(connection, peer, error):
+def refuse(connection: socket.socket, peer: Sequence[object], error: Exception) -> None:
     """Say why, to the peer and in the log, and go on waiting."""
     if isinstance(error, EOFError):  # a leader's `wait`, or a probe
         return
     print(f"mpi-agent: refused {peer[0]}: {error}", file=sys.stderr, flush=True)
-    try:
+    with suppress(OSError):
         send(connection, REFUSED + str(error).encode())
-    except OSError:
-        pass
 
 
-def run_daemon(connection, command):
+def run_daemon(connection: socket.socket, command: str) -> int:
     """Run it, pass its output to the leader; a leader that goes away takes it along."""
-    process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     signal.signal(signal.SIGTERM, lambda *_: end(process))
     threading.Thread(target=end_with_leader, args=(connection, process), daemon=True).start()
-    for line in iter(lambda: os.read(process.stdout.fileno(), 65536), b""):
+    assert process.stdout is not None
+    output = process.stdout.fileno()
+    for line in iter(lambda: os.read(output, 65536), b""):
         os.write(1, line)
         try:
             send(connection, OUTPUT + line)
         except OSError:
             end(process)
     status = process.wait()
-    try:
+    with suppress(OSError):
         send(connection, EXIT + str(status).encode())
-    except OSError:
-        pass
-    return status if status > 0 else 1   # a follower that ends is a broken group, whatever its daemon said
+    return status if status > 0 else 1  # a follower that ends is a broken group, whatever its daemon said
 
 
-def end_with_leader(connection, process):
+def end_with_leader(connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
     """Block until the leader's side closes, then end the daemon."""
     try:
         while connection.recv(1):
@@ -130,7 +136,7 @@ def end_with_leader(connection, process):
     end(process)
 
 
-def end(process):
+def end(process: subprocess.Popen[bytes]) -> None:
     """Stop the daemon and every rank that it started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
@@ -140,7 +146,7 @@ def end(process):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def ask(host, command):
+def ask(host: str, command: str) -> int:
     """Have a follower run the daemon; return its exit status."""
     with socket.create_connection((host, PORT), timeout=30) as connection:
         nonce = exactly(connection, 32)
@@ -160,7 +166,7 @@ def ask(host, command):
                 return 1
 
 
-def wait_for(hosts):
+def wait_for(hosts: Sequence[str]) -> int:
     """Return 0 when every host listens, 1 when one does not in time, naming it."""
     deadline = time.monotonic() + WAIT_SECONDS
     for host in hosts:
@@ -176,27 +182,27 @@ def wait_for(hosts):
     return 0
 
 
-def sign(nonce, payload):
-    """Proof of the secret over one nonce and one request."""
+def sign(nonce: bytes, payload: bytes) -> bytes:
+    """Prove possession of the secret over one nonce and one request."""
     with open(SECRET_FILE, "rb") as file:
         return hmac.new(file.read().strip(), nonce + payload, hashlib.sha256).digest()
 
 
-def send(connection, message):
-    """One message: its length in four bytes, then itself."""
+def send(connection: socket.socket, message: bytes) -> None:
+    """Send one message: its length in four bytes, then itself."""
     connection.sendall(struct.pack("!I", len(message)) + message)
 
 
-def receive(connection):
-    """One message; EOFError where the peer went away."""
+def receive(connection: socket.socket) -> bytes:
+    """Receive one message; EOFError where the peer went away."""
     (length,) = struct.unpack("!I", exactly(connection, 4))
     if length > LARGEST_MESSAGE_BYTES:
         raise ValueError(f"a message of {length} bytes")
     return exactly(connection, length)
 
 
-def exactly(connection, count):
-    """That many bytes."""
+def exactly(connection: socket.socket, count: int) -> bytes:
+    """Receive that many bytes."""
     received = b""
     while len(received) < count:
         part = connection.recv(count - len(received))
