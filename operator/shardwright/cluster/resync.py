@@ -27,7 +27,7 @@ async def relist(client: ApiClient, store: Store, kind: Kind, namespaces: Sequen
     except BaseException:
         store.abandon_list(kind)
         raise
-    return [change for change in (*changes, *store.end_list(kind, seen, oldest or 0)) if change.key or change.node]
+    return [change for change in (*changes, *store.end_list(kind, seen, oldest or 0)) if change.key or change.node or change.released]
 
 
 def _scopes(kind: Kind, namespaces: Sequence[str]) -> Iterable[str | None]:

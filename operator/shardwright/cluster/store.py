@@ -29,6 +29,8 @@ class Change:
     node: str | None = None
     freed: bool = False
     """GPUs of the node may have become free."""
+    released: tuple[str, str] | None = None
+    """Namespace and name that an object of others does not take any more."""
     relisted: bool = False
     """The object was known already and came from a list: a watch was broken, and deletions may have been missed."""
 
@@ -215,7 +217,8 @@ class Store:
             return Change(key, node, node is not None and before is not None, listed)
         if key is None and old is not None:
             key = old.key
-        return Change(key, relisted=listed)
+        released = address if new is None and key is None else None
+        return Change(key, released=released, relisted=listed)
 
 
 def owner_key(document: Mapping[str, Any]) -> Key | None:

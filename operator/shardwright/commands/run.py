@@ -70,6 +70,7 @@ class _Operator:
             if self._stop.is_set():
                 starting.cancel()
                 return
+            starting.result()
             tasks = [asyncio.create_task(_guarded(job)) for job in self._jobs(controller, client, identity, stack)]
             workers = [asyncio.create_task(work(controller.queue, controller.reconcile)) for _ in range(settings.workers)]
             self._ready = True

@@ -103,6 +103,11 @@ class Controller:
             self._wake(self.ledger.seated(change.node), waiting=True)
         elif change.node is not None:
             self._wake(self.ledger.promisees(change.node), waiting=change.freed)
+        if change.released is not None:
+            namespace, name = change.released
+            for key in self._memories:
+                if key[0] == namespace and name.startswith(key[1]):
+                    self.queue.add(key)
         if change.relisted:
             self._schedule_relist(kind)
 
@@ -273,7 +278,11 @@ class Controller:
         metadata = deployment["metadata"]
         key = (metadata["namespace"], metadata["name"])
         memory = self._remember(key, deployment)
-        reservations = reservations_of(deployment, self.store.children(key).values())
+        try:
+            reservations = reservations_of(deployment, self.store.children(key).values())
+        except Exception:
+            log.exception("%s/%s: a bug in Shardwright: what it was promised cannot be read", *key)
+            reservations = ()
         self.ledger.reserve(memory.uid, memory.created, reservations, bound_nodes(self.store, key))
 
     def _remember(self, key: Key, deployment: Mapping[str, Any]) -> Memory:

@@ -4,7 +4,7 @@ It asks what should be, never what happened. A running plan is kept while it is 
 layout, changes nothing that runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> 
     course = settle(seen, live, gpus)
     if course.active is None:
         return _nothing_runs(seen, course, now)
-    return _run(seen, course, course.active, live, settings, now)
+    return _run(seen, course, course.active, live, gpus, settings, now)
 
 
 def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
@@ -59,7 +59,13 @@ def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
 
 
 def _run(
-    seen: Observed, course: Course, active: Accepted, live: Mapping[int, LiveReplica], settings: ManifestSettings, now: str
+    seen: Observed,
+    course: Course,
+    active: Accepted,
+    live: Mapping[int, LiveReplica],
+    gpus: Gpus,
+    settings: ManifestSettings,
+    now: str,
 ) -> Decision:
     """A plan runs: bring objects to it."""
     assert course.plan is not None
@@ -91,7 +97,12 @@ def _run(
         keep=_keep(seen, course),
         derived_replicas=course.write_replicas,
         apply=comparison.apply,
-        delete=(*comparison.delete, *_pod_deletions(replicas, documents, held), *_old_revisions(seen, course)),
+        delete=(
+            *comparison.delete,
+            *_pod_deletions(replicas, documents, held),
+            *_stranded_pods(live, gpus),
+            *_old_revisions(seen, course),
+        ),
         reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
         formed=_formed(replicas),
         waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
@@ -244,6 +255,14 @@ def _pod_deletions(replicas: list[_Replica], documents: list[dict[str, Any]], he
             elif not same_plan(plan, version):
                 found.append(Deletion("Pod", raw, "it is of an older version"))
     return tuple(found)
+
+
+def _stranded_pods(live: Mapping[int, LiveReplica], gpus: Gpus) -> Iterator[Deletion]:
+    """Pods that wait for a kubelet whose node is gone: nobody else will ever end them, and their names are needed."""
+    for replica in live.values():
+        for raw, pod in replica.pods:
+            if pod.terminating and pod.node and not gpus.node_exists(pod.node):
+                yield Deletion("Pod", raw, f"its node {pod.node} is gone", grace_seconds=0)
 
 
 def _set_of(documents: list[dict[str, Any]], replica: int) -> dict[str, Any] | None:
