@@ -16,9 +16,11 @@ _INSTANCES = tuple((re.compile(pattern, re.IGNORECASE), product) for pattern, pr
     (r"^a3-(high|mega|edge)gpu-", "H100-SXM"), (r"^a3-ultragpu-", "H200-SXM"), (r"^a4-highgpu-", "B200"),
     (r"^a4x-highgpu-", "GB200"), (r"^g2-standard-", "L4"),
     # Azure
-    (r"^Standard_NC\d.*_A100_", "A100-80GB-PCIe"), (r"^Standard_NC\d.*_H100_", "H100-NVL"), (r"^Standard_NC\d.*_T4_", "T4"),
+    (r"^Standard_NC\d.*_A100_", "A100-80GB-PCIe"), (r"^Standard_NC\d.*_H100_", "H100-NVL"),
+    (r"^Standard_NC\d.*_T4_", "T4"),
     (r"^Standard_ND96asr_v4$", "A100-SXM4-40GB"), (r"^Standard_ND\d.*_A100_v4$", "A100-SXM4-80GB"),
-    (r"^Standard_ND\d.*_H100_", "H100-SXM"), (r"^Standard_ND\d.*_H200_", "H200-SXM"), (r"^Standard_ND\d.*_GB200_", "GB200"),
+    (r"^Standard_ND\d.*_H100_", "H100-SXM"), (r"^Standard_ND\d.*_H200_", "H200-SXM"),
+    (r"^Standard_ND\d.*_GB200_", "GB200"),
     # Oracle
     (r"^BM\.GPU4\.8", "A100-SXM4-40GB"), (r"^BM\.GPU\.A100-v2\.", "A100-SXM4-80GB"), (r"^BM\.GPU\.H100\.", "H100-SXM"),
     (r"^BM\.GPU\.H200\.", "H200-SXM"), (r"^BM\.GPU\.B200\.", "B200"), (r"^BM\.GPU\.GB200\.", "GB200"),
