@@ -67,8 +67,8 @@ def _check(rendering: Rendering) -> None:
     if layout.data > 1 and rank % pod and pod % rank:
         raise UnrenderableError(
             Reason.MULTI_NODE_NOT_SUPPORTED,
-            f"the ranks of {layout} have {rank} GPUs and its pods {pod}: a data-parallel rank must fill whole pods, or a "
-            "pod whole ranks; choose another nodesPerReplica",
+            f"the ranks of {layout} have {rank} GPUs and its pods {pod}: a data-parallel rank must fill whole pods, or "
+            "a pod whole ranks; choose another nodesPerReplica",
         )
 
 

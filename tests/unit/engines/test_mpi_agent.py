@@ -25,20 +25,29 @@ def free_port() -> int:
 class Pod:
     """One pod's view: its secret, its incarnation, and a stand-in `orted` first on PATH."""
 
-    def __init__(self, folder: Path, port: int, secret: str = "s3cret", incarnation: str = "1", daemon: str = "echo up") -> None:
+    def __init__(
+        self, folder: Path, port: int, secret: str = "s3cret", incarnation: str = "1", daemon: str = "echo up"
+    ) -> None:
         folder.mkdir()
         (folder / "secret").write_text(secret)
         (folder / "orted").write_text(f"#!/bin/sh\n{daemon}\n")
         (folder / "orted").chmod(0o755)
         self.environment = os.environ | {
-            "SHARDWRIGHT_MPI_PORT": str(port), "SHARDWRIGHT_MPI_SECRET_FILE": str(folder / "secret"),
-            "SHARDWRIGHT_INCARNATION": incarnation, "SHARDWRIGHT_MPI_WAIT_SECONDS": "10",
+            "SHARDWRIGHT_MPI_PORT": str(port),
+            "SHARDWRIGHT_MPI_SECRET_FILE": str(folder / "secret"),
+            "SHARDWRIGHT_INCARNATION": incarnation,
+            "SHARDWRIGHT_MPI_WAIT_SECONDS": "10",
             "PATH": f"{folder}:{os.environ['PATH']}",
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, str(AGENT), *arguments], env=self.environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [sys.executable, str(AGENT), *arguments],
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def run(self, *arguments: str) -> tuple[int, str]:
         process = self.start(*arguments)
@@ -70,19 +79,26 @@ def test_the_leader_gets_the_daemons_output_and_status(tmp_path, port, follower)
     process = follower(daemon="echo $OMPI_NOTE; exit 7")
     leader = Pod(tmp_path / "leader", port)
     assert leader.run("wait", "127.0.0.1") == (0, "")
-    status, output = leader.run("rsh", "127.0.0.1", "OMPI_NOTE=hello ; export OMPI_NOTE ;", "orted", "-mca", "ess", "env")
+    status, output = leader.run(
+        "rsh", "127.0.0.1", "OMPI_NOTE=hello ; export OMPI_NOTE ;", "orted", "-mca", "ess", "env"
+    )
     assert (status, output) == (7, "hello\n")
     assert process.wait(10) == 7
 
 
-@pytest.mark.parametrize(("facts", "command", "said"), [
-    ({"secret": "another"}, "orted", "does not hold this group's secret"),
-    ({"incarnation": "2"}, "orted", "of incarnation 2, this pod of 1"),
-    ({}, "sh -c id", "only orted or prted is started here"),
-    ({}, "orted | sh", "only orted or prted is started here"),
-    ({}, "orted 'unclosed", "only orted or prted is started here"),
-])
-def test_anyone_else_is_refused_and_told_why_and_the_follower_waits_on(tmp_path, port, follower, facts, command, said):
+@pytest.mark.parametrize(
+    ("facts", "command", "said"),
+    [
+        ({"secret": "another"}, "orted", "does not hold this group's secret"),
+        ({"incarnation": "2"}, "orted", "of incarnation 2, this pod of 1"),
+        ({}, "sh -c id", "only orted or prted is started here"),
+        ({}, "orted | sh", "only orted or prted is started here"),
+        ({}, "orted 'unclosed", "only orted or prted is started here"),
+    ],
+)
+def test_anyone_else_is_refused_and_told_why_and_the_follower_waits_on(  # noqa: PLR0917
+    tmp_path, port, follower, facts, command, said
+):
     process = follower()
     Pod(tmp_path / "honest", port).run("wait", "127.0.0.1")
     status, output = Pod(tmp_path / "other", port, **facts).run("rsh", "127.0.0.1", command)
