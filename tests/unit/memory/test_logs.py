@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from support import memory_scores
 
 from shardwright.commands.estimate_requests import answer
+from support import memory_scores
 
 REACHED = {
     "kv_tokens_of_given_memory": (0.001, 0.95, 0.01),
