@@ -1,4 +1,7 @@
-"""How far the memory forecast is from start-up logs: `python bench/score_memory.py`. The figures stand in docs/memory.md."""
+"""How far the memory forecast is from start-up logs; the figures stand in docs/memory.md.
+
+Run `python bench/score_memory.py`.
+"""
 
 import sys
 from pathlib import Path

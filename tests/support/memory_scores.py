@@ -15,8 +15,9 @@ from shardwright.commands.estimate_requests import answer
 DATA = Path(__file__).parents[1] / "data" / "memory"
 GIB = 1 << 30
 OPTIONS = {
-    "max_model_len": "max_model_len", "gpu_memory_utilization": "gpu_memory_utilization", "max_num_seqs": "max_num_seqs",
-    "max_num_batched_tokens": "max_num_batched_tokens", "kv_cache_dtype": "kv_cache_dtype",
+    "max_model_len": "max_model_len", "gpu_memory_utilization": "gpu_memory_utilization",
+    "max_num_seqs": "max_num_seqs", "max_num_batched_tokens": "max_num_batched_tokens",
+    "kv_cache_dtype": "kv_cache_dtype",
     "enforce_eager": "enforce_eager", "block_size": "block_size", "dcp": "decode_context_parallel_size",
     "prefix_caching": "enable_prefix_caching", "chunked_prefill": "enable_chunked_prefill",
     "speculative": "speculative_config",

@@ -74,8 +74,10 @@ def attention_piece(reader: ConfigReader, family: Family, kind: str, index: int)
 
 
 def quantized(layer: LayerShape, index: int, rules: Rules) -> LayerShape:
-    """The same with each matrix's storage."""
-    return LayerShape(tuple(stored(m, index, rules) for m in layer.matrices), layer.caches)
+    """The same with each matrix's storage; the engine copies MLA's up-projection only where it must be dequantised."""
+    kept = tuple(stored(m, index, rules) for m in layer.matrices)
+    copied = any(m.format is not None for m in kept if m.name.endswith(".kv_b_proj"))
+    return LayerShape(tuple(m for m in kept if copied or m.part is not Part.ABSORBED), layer.caches)
 
 
 def stored(matrix: Matrix, index: int | None, rules: Rules) -> Matrix:

@@ -27,7 +27,7 @@ class Part(StrEnum):
     HEAD = "head"
     VISION = "vision"
     ABSORBED = "absorbed"
-    """Copies that the engine makes at load (MLA's up-projections); not parameters of the model."""
+    """Copies that the engine makes at load (MLA's up-projections, dequantised); not parameters of the model."""
 
 
 class Split(StrEnum):

@@ -1,4 +1,4 @@
-"""The forecast against start-up logs of real engines and against published deployments: the figures reached must hold."""
+"""The forecast against start-up logs of engines and published deployments: the figures reached must hold."""
 
 import time
 
