@@ -22,7 +22,9 @@ def settled(cluster: ControlPlane, namespace: str) -> tuple[dict[tuple[str, str]
     found = infd.wait_available(cluster, namespace, "crash", 2, within_seconds=40)
     objects = {key: infd.lasting(item) for key, item in infd.owned(cluster, namespace, "crash").items()}
     status = {key: found["status"][key] for key in ("replicaStates", "layout", "plan", "readyReplicas")}
-    return objects, infd._without({**status, "spec": found["spec"]}, infd.VOLATILE)
+    for row in status["replicaStates"]:
+        row["nodes"].sort()  # which pod of a group lands on which of its nodes is the scheduler's choice
+    return objects, infd.without({**status, "spec": found["spec"]}, infd.VOLATILE)
 
 
 @pytest.mark.timeout(1500)

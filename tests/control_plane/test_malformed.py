@@ -1,79 +1,110 @@
-"""Manifests that pass the schema and are wrong: each gets the condition that names the field; nobody else notices."""
+"""Specs and nodes that make no sense: each is named, nothing spins, the healthy neighbours are not touched."""
+
+from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from support import deployments as infd
+from support import malformed
 from support.cluster import ControlPlane
-from support.malformed import Malformed, become_conditions
-from support.waiting import eventually, steadily
+from support.deployments import StartOperator
+from support.kubectl import KubectlError
+from support.malformed import Malformed
+from support.proxy import CountingProxy
+from support.waiting import eventually
 
-CALLS_PER_MINUTE = 60
-"""Of the operator, with all of them there and nothing changing: the resync, no retries."""
+NVSWITCH = {"shardwright.io/gpu-link": "nvswitch"}
+MOST_CALLS_A_MINUTE = 60
+"""Watches that are renewed and lists of the resync; a hot loop makes thousands."""
+
+NODES: dict[str, dict[str, Any]] = {
+    "memory-in-words": {"labels": {"nvidia.com/gpu.memory": "much"}},
+    "memory-zero": {"labels": {"nvidia.com/gpu.memory": "0", "nvidia.com/gpu.product": "Nothing-9000"}},
+    "product-nobody-knows": {"labels": {"nvidia.com/gpu.product": "Zzyzx-9", "nvidia.com/gpu.memory": None}},
+    "product-nobody-knows-2": {"labels": {"nvidia.com/gpu.product": "X", "nvidia.com/gpu.memory": None}},
+    "no-product": {"labels": {"nvidia.com/gpu.product": None, "nvidia.com/gpu.memory": None, "nvidia.com/gpu.machine": None}},
+    "labels-without-devices": {"gpus": 0},
+    "mig-mixed": {"labels": {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig-1g.10gb.count": "7"}, "resource": "nvidia.com/mig-1g.10gb"},
+    "devices-without-labels": {"product": ""},
+    "link-nobody-knows": {"annotations": {"shardwright.io/gpu-link": "string-and-two-cans"}},
+    "bandwidth-without-unit": {"annotations": {"shardwright.io/gpu-link-bandwidth": "450"}},
+    "bandwidth-negative": {"annotations": {"shardwright.io/gpu-link-bandwidth": "-1GB/s"}},
+    "islands-overlap": {"annotations": {"shardwright.io/gpu-islands": "0-3,3-7"}},
+    "islands-too-many": {"annotations": {"shardwright.io/gpu-islands": "0-31"}},
+    "islands-garbage": {"annotations": {"shardwright.io/gpu-islands": "((0,1"}},
+    "islands-words": {"annotations": {"shardwright.io/gpu-islands": "left,right"}},
+    "cross-bandwidth-garbage": {"annotations": {"shardwright.io/cross-island-bandwidth": "fast"}},
+    "nics-garbage": {"annotations": {"shardwright.io/gpu-nics": "0-3:mlx5_0"}},
+    "net-kind-nobody-knows": {"annotations": {"shardwright.io/net-kind": "pigeon"}},
+    "net-bandwidth-bare": {"annotations": {"shardwright.io/net-bandwidth-per-gpu": "200"}},
+    "net-bandwidth-words": {"annotations": {"shardwright.io/net-bandwidth-per-gpu": "200 somethings"}},
+}  # fmt: skip
 
 
-@pytest.fixture
-def fleet(cluster: ControlPlane) -> ControlPlane:
-    cluster.add_gpu_node("big", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
-    return cluster
+@pytest.mark.parametrize("case", malformed.refused(), ids=lambda case: case.name)
+def test_refused_at_apply_with_the_field_named(cluster: ControlPlane, operator_account: str, case: Malformed) -> None:
+    del operator_account
+    with pytest.raises(KubectlError) as refusal:
+        cluster.kubectl.apply(case.path, options=("--dry-run=server",))
+    assert case.field.rpartition(".")[2] in str(refusal.value)
 
 
-def condition_of(fleet: ControlPlane, namespace: str, case: Malformed) -> dict:
-    """The condition that the case is about, once it says what the case wants."""
-    kind, _, rest = case.condition.partition("=")
-    status, reason = rest.split()
-    return infd.condition(infd.wait_for(fleet, namespace, case.name, kind, status, reason), kind)
-
-
-def test_each_is_named_without_a_hot_loop_and_the_neighbour_is_untouched(fleet, namespace, proxy, start_operator):
+def test_conditions_name_field_and_reason_and_nothing_spins(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator, proxy: CountingProxy
+) -> None:
+    cluster.add_gpu_node("h100-a", "h100", annotations=NVSWITCH)
     start_operator(through=proxy)
-    infd.apply(fleet, namespace, "healthy", replicas=1)
-    before = infd.wait_available(fleet, namespace, "healthy", 1)
-    cases = become_conditions()
-    fleet.kubectl.apply(*({**case.manifest, "metadata": {"name": case.name, "namespace": namespace}} for case in cases))
+    infd.apply(cluster, namespace, "healthy", replicas=1)
+    infd.wait_available(cluster, namespace, "healthy", 1)
+    untouched = infd.owned(cluster, namespace, "healthy")
+    cases = malformed.become_conditions()
+    assert len(cases) >= 10
     for case in cases:
-        assert case.field in condition_of(fleet, namespace, case)["message"], case.name
+        document = case.manifest
+        document["metadata"]["namespace"] = namespace
+        cluster.kubectl.apply(document)
+    for case in cases:
+        said, _, reason = case.condition.partition(" ")
+        kind, _, status = said.partition("=")
+        found = infd.wait_for(cluster, namespace, case.manifest["metadata"]["name"], kind, status, reason)
+        assert case.field in infd.condition(found, kind)["message"], case.name
     time.sleep(3)
-    proxy.reset()
-    started = time.monotonic()
-    steadily(
-        lambda: (
-            infd.get(fleet, namespace, "healthy")["metadata"]["resourceVersion"]
-            == before["metadata"]["resourceVersion"]
-        ),
-        for_seconds=15,
-        every_seconds=5,
-        what="the healthy one is not written",
-    )
-    calls = [call for call in proxy.calls if "watch=true" not in call.query]
-    per_minute = len(calls) / (time.monotonic() - started) * 60
-    print(f"{len(cases)} malformed deployments: {per_minute:.0f} API calls a minute")
-    assert per_minute <= CALLS_PER_MINUTE, [f"{call.verb} {call.path}" for call in calls]
-    assert proxy.writes() == []
+    calls, writes = len(proxy.calls), len(proxy.writes())
+    time.sleep(20)
+    made, wrote = len(proxy.calls) - calls, len(proxy.writes(writes))
+    print(f"with {len(cases)} malformed deployments: {made * 3} API calls a minute, {wrote * 3} of them writes")
+    assert wrote == 0
+    assert made * 3 <= MOST_CALLS_A_MINUTE
+    assert infd.owned(cluster, namespace, "healthy") == untouched
 
 
-def test_a_running_deployment_whose_new_spec_is_refused_runs_and_heals_on(fleet, namespace, start_operator):
-    start_operator()
-    infd.apply(fleet, namespace, "healthy", replicas=1)
-    infd.wait_available(fleet, namespace, "healthy", 1)
-    sets = {item["metadata"]["uid"] for item in fleet.kubectl.list("statefulsets", namespace)}
-    fleet.kubectl.patch(infd.KIND, "healthy", {"spec": {"rollout": {"maxSurge": 1}}}, namespace)
-    found = infd.wait_for(fleet, namespace, "healthy", "Accepted", "False", "NotSupportedYet")
-    assert "spec.rollout.maxSurge" in infd.condition(found, "Accepted")["message"]
-    (old,) = fleet.kubectl.list("pods", namespace, "apps.kubernetes.io/pod-index=0")
-    fleet.kubectl.delete("pod", old["metadata"]["name"], namespace=namespace)
-    eventually(
-        lambda: (
-            [
-                pod["metadata"]["uid"] != old["metadata"]["uid"]
-                for pod in fleet.kubectl.list("pods", namespace, "apps.kubernetes.io/pod-index=0")
-            ]
-            == [True]
-        ),
-        what="another pod in its place",
-    )
-    infd.wait_for(fleet, namespace, "healthy", "Available")
-    assert {item["metadata"]["uid"] for item in fleet.kubectl.list("statefulsets", namespace)} == sets
-    fleet.kubectl.patch(infd.KIND, "healthy", {"spec": {"rollout": None}}, namespace)
-    infd.wait_for(fleet, namespace, "healthy", "Accepted", "True", "SpecValid")
+def test_malformed_nodes_are_named_and_the_healthy_one_is_used(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator, proxy: CountingProxy
+) -> None:
+    assert len(NODES) >= 20
+    cluster.add_gpu_node("healthy-node", "l40s", gpus=4)
+    start_operator(through=proxy)
+    infd.apply(cluster, namespace, "healthy", replicas=1, placement={"gpuProducts": ["L40S"]})
+    infd.wait_available(cluster, namespace, "healthy", 1)
+    untouched = infd.owned(cluster, namespace, "healthy")
+    for name, what in NODES.items():
+        cluster.add_gpu_node(name, **{"product": "h100", "gpus": 8, **what})
+    infd.apply(cluster, namespace, "asks", replicas=1, placement={"gpuProducts": ["H100-SXM"]})
+
+    def unnamed() -> set[str]:
+        events = cluster.kubectl.list("events", "default")
+        named = {event["involvedObject"]["name"] for event in events if event["source"].get("component") == "shardwright"}
+        return set(NODES) - named
+
+    eventually(lambda: not unnamed(), what="every malformed node has an Event that says why")
+    infd.wait_for(cluster, namespace, "asks", "Planned")
+    time.sleep(3)
+    calls, writes = len(proxy.calls), len(proxy.writes())
+    time.sleep(15)
+    print(f"with {len(NODES)} malformed nodes: {(len(proxy.calls) - calls) * 4} API calls a minute")
+    assert proxy.writes(writes) == []
+    assert (len(proxy.calls) - calls) * 4 <= MOST_CALLS_A_MINUTE
+    assert infd.owned(cluster, namespace, "healthy") == untouched

@@ -108,7 +108,7 @@ def lasting(document: Object) -> Object:
     metadata = document["metadata"]
     kept = {key: metadata[key] for key in ("name", "labels", "annotations") if key in metadata}
     rest = {key: value for key, value in document.items() if key not in {"metadata", "status"}}
-    return {**_without(rest, VOLATILE), "metadata": _without(kept, VOLATILE)}
+    return {**without(rest, VOLATILE), "metadata": without(kept, VOLATILE)}
 
 
 VOLATILE = {
@@ -122,9 +122,10 @@ VOLATILE = {
 }
 
 
-def _without(value: Any, keys: set[str]) -> Any:
+def without(value: Any, keys: set[str]) -> Any:
+    """The value without these keys, at any depth."""
     if isinstance(value, dict):
-        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
+        return {key: without(item, keys) for key, item in value.items() if key not in keys}
     if isinstance(value, list):
-        return [_without(item, keys) for item in value]
+        return [without(item, keys) for item in value]
     return value

@@ -61,21 +61,17 @@ class Writer:
         live = await self._client.apply(body, kinds.DEPLOYMENT, manager=DERIVED_MANAGER, force=False)
         self._store.put(kinds.DEPLOYMENT, live)
 
-    async def event(self, deployment: Mapping[str, Any], kind: str, reason: str, message: str, now: str) -> None:
-        """Post one Event about the deployment. Raises ApiError."""
-        metadata = deployment["metadata"]
+    async def event(self, about: Mapping[str, Any], kind: str, reason: str, message: str, now: str, name: str = "") -> None:
+        """Post one Event about an object. With a name it is posted once, whoever asks how often. Raises ApiError."""
+        metadata = about["metadata"]
+        namespace = metadata.get("namespace") or "default"
+        title = {"name": name} if name else {"generateName": f"{metadata['name']}-"}
+        involved = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if metadata.get(key)}
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": labels.API_VERSION,
-                "kind": labels.KIND,
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-                "resourceVersion": metadata.get("resourceVersion"),
-            },
+            "metadata": {**title, "namespace": namespace},
+            "involvedObject": {"apiVersion": about["apiVersion"], "kind": about["kind"], **involved},
             "type": kind,
             "reason": reason,
             "message": message[:1024],
@@ -85,7 +81,11 @@ class Writer:
             "lastTimestamp": now,
             "count": 1,
         }
-        await self._client.create(body, kinds.EVENT, manager=labels.FIELD_MANAGER)
+        try:
+            await self._client.create(body, kinds.EVENT, manager=labels.FIELD_MANAGER)
+        except ApiError as error:
+            if not name or error.status != 409:
+                raise
 
     @staticmethod
     def _address(deployment: Mapping[str, Any]) -> JsonObject:

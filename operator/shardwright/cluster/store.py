@@ -89,6 +89,11 @@ class Store:
         stored = self._objects.get(kind, {}).get((namespace, name))
         return stored is not None and stored.key is None
 
+    def node(self, name: str) -> NodeFacts | SkippedNode | None:
+        """One node."""
+        stored = self._objects[kinds.NODE.name].get(("", name))
+        return stored.value if stored else None
+
     def nodes(self) -> dict[str, NodeFacts | SkippedNode]:
         """Every node, by name."""
         return {name: stored.value for (_, name), stored in self._objects[kinds.NODE.name].items()}
@@ -214,7 +219,7 @@ class Store:
             before, after = old.usage if old else None, new.usage if new else None
             moved = after or before
             node = moved.node if moved and before != after else None
-            return Change(key, node, node is not None and before is not None, listed)
+            return Change(key, node, freed=node is not None and before is not None, relisted=listed)
         if key is None and old is not None:
             key = old.key
         released = address if new is None and key is None else None

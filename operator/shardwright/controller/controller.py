@@ -82,6 +82,8 @@ class Controller:
         for kind in WATCHED:
             await relist(self._client, self.store, kind, self._settings.namespaces)
         self._fleet.node_changed()
+        for node in self.store.nodes().values():
+            self._news.tell_of_node(node, self._now())
         for deployment in self.store.deployments():
             self._restore(deployment)
         for key in sorted(self._memories, key=lambda key: (self._memories[key].created, key)):
@@ -101,6 +103,7 @@ class Controller:
         if kind is kinds.NODE and change.node is not None:
             self._fleet.node_changed()
             self._wake(self.ledger.seated(change.node), waiting=True)
+            self._news.tell_of_node(self.store.node(change.node), self._now())
         elif change.node is not None:
             self._wake(self.ledger.promisees(change.node), waiting=change.freed)
         if change.released is not None:

@@ -5,12 +5,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from shardwright.api.reasons import Reason
 from shardwright.cluster.apply import Writer
 from shardwright.cluster.client import ApiError
+from shardwright.inventory import NodeFacts, SkippedNode
+from shardwright.inventory.annotations import KEYS as LINK_ANNOTATIONS
+from shardwright.manifests.hashes import digest
 from shardwright.reconcile.types import Event
 
 log = logging.getLogger("shardwright")
 _MOST_WAITING = 2000
+_ON_PURPOSE = frozenset({Reason.NO_GPU, Reason.NODE_NOT_READY, Reason.NODE_CORDONED, Reason.NODE_BEING_DELETED})
 
 
 class News:
@@ -19,17 +24,35 @@ class News:
     def __init__(self, writer: Writer) -> None:
         """Starts with the first event."""
         self._writer = writer
-        self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event, str]] = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event, str, str]] = asyncio.Queue(_MOST_WAITING)
+        self._told: set[str] = set()
         self._poster: asyncio.Task[None] | None = None
 
-    def tell(self, deployment: Mapping[str, Any], event: Event, now: str) -> None:
-        """Post soon."""
+    def tell(self, about: Mapping[str, Any], event: Event, now: str, name: str = "") -> None:
+        """Post soon; an Event with a name is posted once and for all."""
         if self._poster is None:
             self._poster = asyncio.get_running_loop().create_task(self._post())
         try:
-            self._waiting.put_nowait((deployment, event, now))
+            self._waiting.put_nowait((about, event, now, name))
         except asyncio.QueueFull:
             log.debug("an event was dropped: %s", event.reason)
+
+    def tell_of_node(self, node: NodeFacts | SkippedNode | None, now: str) -> None:
+        """Say on a Node what cannot be read there, once for each reason; what its owner did on purpose is no news."""
+        if isinstance(node, SkippedNode) and node.reason not in _ON_PURPOSE:
+            log.warning("node %s is not planned on: %s: %s", node.name, node.reason, node.message)
+            self._tell_once(node.name, Event("Warning", str(node.reason), node.message), now)
+        elif isinstance(node, NodeFacts):
+            for note in node.notes:
+                if any(key in note for key in LINK_ANNOTATIONS):
+                    self._tell_once(node.name, Event("Warning", str(Reason.MALFORMED_ANNOTATION), note), now)
+
+    def _tell_once(self, node: str, event: Event, now: str) -> None:
+        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "uid": node}}
+        name = f"{node}.shardwright-{digest([event.reason, event.message])}"
+        if name not in self._told:
+            self._told.add(name)
+            self.tell(about, event, now, name)
 
     async def close(self, patience_seconds: float = 2) -> None:
         """Give what waits a last chance."""
@@ -43,9 +66,9 @@ class News:
 
     async def _post(self) -> None:
         while True:
-            deployment, event, now = await self._waiting.get()
+            about, event, now, name = await self._waiting.get()
             try:
-                await self._writer.event(deployment, event.kind, event.reason, event.message, now)
+                await self._writer.event(about, event.kind, event.reason, event.message, now, name)
             except ApiError as error:
                 log.debug("an event could not be posted: %s", error)
             finally:
