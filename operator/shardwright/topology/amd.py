@@ -21,7 +21,7 @@ _TITLES = (
 _NAME = r"(?:GPU\d+|[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.\d)"
 _HEADER = re.compile(rf"^\s*{_NAME}(?:\s+{_NAME})*\s*$")
 _ROW = re.compile(rf"^\s*({_NAME})\s+(\S.*)$")
-_NUMA = re.compile(r"GPU\[(\d+)\]\s*:\s*(?:\(Topology\)\s*)?Numa Node:\s*(-?\w+)", re.IGNORECASE)
+_NUMA = re.compile(r"GPU(?:\[| )(\d+)\]?\s*:\s*(?:\(Topology\)\s*)?Numa Node:\s*(-?\w+)", re.IGNORECASE)
 _DIRECT_WEIGHT = 15
 """Weight of one xGMI hop; PCIe starts at 20."""
 _NO_ACCESS = ("DISABLED", "FALSE")

@@ -220,6 +220,13 @@ def test_radeon_pairs_on_pcie_are_grouped_by_numa_node(first: str, second: str, 
     assert (found.link, found.islands) == (Tier.NUMA, islands)
 
 
+def test_older_and_smaller_rocm_tables() -> None:
+    older = AMD_PAIR.format("0", "0").replace("GPU[", "GPU ").replace("]", " ")
+    assert read_topology(older).islands == ((0, 1),)
+    alone = "AMD Topology:\n======= Link Type between two GPUs =======\n       GPU0\nGPU0   0\n======= End of ROCm SMI Log ======="
+    assert read_topology(alone).islands == ((0,),)
+
+
 def test_json_of_rocm_smi() -> None:
     pairs = {f"(Topology) Link type between DRM devices {a} and {b}": "XGMI" for a in range(4) for b in range(a)}
     cards = {f"card{gpu}": {"(Topology) Numa Node": "0"} for gpu in range(4)}
