@@ -12,12 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TEXT_KEYS = {"model_type", "torch_dtype", "dtype", "hybrid_override_pattern", "mtp_hybrid_override_pattern",
-             "sliding_window_pattern", "mamba_ssm_dtype", "mamba_ssm_cache_dtype", "expert_dtype", "moe_layers_enum"}  # fmt: skip
+TEXT_KEYS = {
+    "model_type", "torch_dtype", "dtype", "hybrid_override_pattern", "mtp_hybrid_override_pattern",
+    "sliding_window_pattern", "mamba_ssm_dtype", "mamba_ssm_cache_dtype", "expert_dtype", "moe_layers_enum",
+    "model_name",
+}  # fmt: skip
 DROPPED = re.compile(
-    r"token|dropout|initializer|_eps$|beam|penalty|temperature|top_p|top_k$|typical|return_|prun"
-    r"|output_attentions|output_hidden|chunk_size_feed|_id$|_index$|length_penalty|diversity|logits_to_keep|use_cache|label|rope_theta|scaling_factor|_coef$|time_step|pretraining_tp"
-    r"|auto_map|bad_words|early_stopping|do_sample|max_length|min_length|num_return|torchscript|tf_legacy|gate_lower"
+    r"token|dropout|initializer|_eps$|beam|penalty|temperature|top_p|top_k$|typical|return_|prun|output_attentions"
+    r"|output_hidden|chunk_size_feed|_id$|_index$|length_penalty|diversity|logits_to_keep|use_cache|label|rope_theta"
+    r"|scaling_factor|_coef$|time_step|pretraining_tp|auto_map|bad_words|early_stopping|do_sample|max_length|min_length"
+    r"|num_return|torchscript|tf_legacy|gate_lower"
 )
 ALIKE = {"meta-llama/Llama-3.3-70B-Instruct": "meta-llama/Llama-3.1-70B-Instruct"}
 """Models whose config equals another's in everything that is kept."""

@@ -79,6 +79,7 @@ def build(config: Mapping[str, Any], wish: Wish, dtype: str | None) -> ModelProf
         vision_heads=tower.heads,
         vision_hidden_size=tower.hidden_size,
         vision_tokens=tower.tokens,
+        vision_input_bytes=tower.input_bytes,
         vision=tower.matrices,
         has_state=any(c.kind is CacheKind.STATE for layer in layers for c in layer.caches),
         state_heads=state_heads(layers),

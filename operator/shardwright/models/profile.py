@@ -182,6 +182,8 @@ class ModelProfile:
     vision_tokens: int = 0
     """Most tokens of one image; 0 = unknown or none."""
     vision_hidden_size: int = 0
+    vision_input_bytes: int = 0
+    """Bytes of pixels behind one token that the tower makes."""
     tied_embeddings: bool = False
     residual_streams: int = 1
     """Hyper-connections carry so many hidden states per token, mixed in float32."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shardwright.models.formats import MXFP4, WeightFormat, format_from_id, format_from_word, is_container
+from shardwright.models.formats import MXFP4, NVFP4, WeightFormat, format_from_id, format_from_word, is_container
 from shardwright.models.quantization import Rules, read_rules, rules_for_word
 from shardwright.models.reader import ConfigReader
 
@@ -43,7 +43,11 @@ def agreed_rules(reader: ConfigReader, outer: ConfigReader, wish: Wish) -> Rules
     asked = format_from_word(wish.word)
     if checkpoint is not None and agrees(checkpoint, asked):
         return checkpoint
-    return rules_for_word(wish.word, asked)
+    rules = rules_for_word(wish.word, asked)
+    if not wish.own and asked == NVFP4:  # its checkpoints' makers export a scheme for the cache too
+        reader.assume("the KV cache is fp8: NVFP4 checkpoints usually ask for it, this one's own config is not known")
+        rules.kv_cache_dtype = "fp8"
+    return rules
 
 
 def checkpoint_rules(reader: ConfigReader, outer: ConfigReader, wish: Wish) -> Rules | None:

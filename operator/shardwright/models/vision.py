@@ -17,8 +17,17 @@ class Tower:
     heads: int = 0
     hidden_size: int = 0
     tokens: int = 0
+    input_bytes: int = 0
+    """Bytes of pixels behind one token."""
 
 
+NAMED_TOWERS = {
+    "openai/clip-vit-large-patch14-336": {
+        "model_type": "clip_vision_model", "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "intermediate_size": 4096, "patch_size": 14, "image_size": 336,
+    },
+}  # fmt: skip
+"""Towers that a config names and does not describe; source: their own published configs."""
 SECTIONS = ("vision_config", "vision_tower_config", "vit_config", "visual", "vision_encoder")
 
 
@@ -32,7 +41,8 @@ def vision_reader(outer: ConfigReader) -> ConfigReader | None:
             if isinstance(implied, str) and model_type == outer.model_type:
                 model_type = implied
             return ConfigReader(section, model_type, f"config.json {key}")
-    return None
+    named = NAMED_TOWERS.get(text_of(outer.mapping("img_processor").get("model_name")))
+    return ConfigReader(named) if named else None
 
 
 def first(reader: ConfigReader, *keys: str, default: int = 0) -> int:
@@ -70,18 +80,24 @@ def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
     positions = first(reader, "num_position_embeddings", "position_embedding_size")
     if positions:
         matrices.append(Matrix("vision.positions", Part.VISION, positions, hidden, quantizable=False))
-    return Tower(tuple(matrices), heads, hidden, image_tokens(reader, outer, patch))
+    tokens = image_tokens(reader, outer, patch)
+    pixels = patches_per_token(reader, patch, tokens) * 3 * frames * patch * patch * 2
+    return Tower(tuple(matrices), heads, hidden, tokens, pixels)
 
 
 GATED = frozenset({"qwen2_5_vl", "qwen2_5_vl_vision", "pixtral", "mistral3"})
 
 
+def merge_size(reader: ConfigReader) -> int:
+    """Patches on each side that one token takes; 0 = not stated."""
+    kernel = reader.items("merge_kernel_size")
+    stated = reader.stated("spatial_merge_size")
+    return stated or (kernel[0] if kernel and isinstance(kernel[0], int) and 0 < kernel[0] < 64 else 0)
+
+
 def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
     """The projector; Qwen's merges patches first and has one more per deep-stack index."""
-    merge = reader.stated("spatial_merge_size")
-    kernel = reader.items("merge_kernel_size")
-    if not merge and kernel:
-        merge = kernel[0] if isinstance(kernel[0], int) else 2
+    merge = merge_size(reader)
     out = reader.stated("out_hidden_size") or reader.stated("text_hidden_size") or text_hidden
     if not merge:
         wide = reader.stated("vision_output_dim") or hidden
@@ -95,6 +111,14 @@ def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
         Matrix("vision.merger.0", Part.VISION, wide, wide, bias=True, count=count, quantizable=False),
         Matrix("vision.merger.1", Part.VISION, out, wide, bias=True, count=count, quantizable=False),
     ]
+
+
+def patches_per_token(reader: ConfigReader, patch: int, tokens: int) -> int:
+    """Patches that are merged into one token."""
+    merge, size = merge_size(reader), reader.stated("image_size")
+    if merge:
+        return merge * merge
+    return max(1, (size // patch) ** 2 // tokens) if size and patch and tokens else 1
 
 
 def image_tokens(reader: ConfigReader, outer: ConfigReader, patch: int) -> int:

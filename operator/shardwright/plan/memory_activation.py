@@ -85,7 +85,10 @@ def stage_activations(profile: ModelProfile, layout: Layout, facts: VersionFacts
     """Peak of a rank in each pipeline stage, first to last."""
     forward = forward_bytes(profile, layout, batch.tokens) + sparse_bytes(profile, batch.tokens, batch.context)
     hidden = batch.tokens * profile.hidden_size * ACTIVATION_BYTES
-    kept = hidden * (2 if profile.is_multimodal else 1) + facts.activation_base
+    seen = (
+        hidden + batch.tokens * profile.vision_input_bytes if profile.is_multimodal else 0
+    )  # pictures and their tokens
+    kept = hidden + seen + facts.activation_base
     lasting = experts_bytes(profile, layout, batch.tokens) if facts.expert_workspace and workspace_lasts(profile) else 0
     middle = forward + facts.activation_base
     last = max(middle, sampler_bytes(profile, facts, batch.sequences) + kept + lasting)

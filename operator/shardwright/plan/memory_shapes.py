@@ -99,10 +99,13 @@ def block_mismatch(matrix: Matrix, layout: Layout, facts: VersionFacts) -> bool:
 
     Newer releases refine the scales of experts to 32.
     """
-    stored = matrix.format
-    if stored is None or not stored.block_rows or pads(matrix):
+    stored, parts = matrix.format, shard_parts(matrix, layout)
+    if stored is None or pads(matrix):
         return False
-    parts = shard_parts(matrix, layout)
+    if stored.name.startswith("int") and stored.group_size and not matrix.shard_outputs:
+        return matrix.columns % parts == 0 and matrix.columns // parts % stored.group_size != 0
+    if not stored.block_rows:
+        return False
     side, block = (matrix.rows, stored.block_rows) if matrix.shard_outputs else (matrix.columns, stored.block_columns)
     if parts < 2 or side % parts or side // parts % block == 0:
         return False
