@@ -13,6 +13,7 @@ decoding, which is why the time per token of a busy replica contains its share o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isqrt
 
 from shardwright.api.spec import Priority
@@ -167,7 +168,7 @@ class Roofline:
         """Routed experts: the group of tensor x data ranks meets all its tokens there."""
         if not self.expert_bytes:
             return 0
-        read = self.expert_bytes * _touched(self.work, tokens * self.layout.data) // _FIXED
+        read = self.expert_bytes * _touched(self.work.experts or 1, self.work.experts_per_token, tokens * self.layout.data) // _FIXED
         return max(read * _GIGA // self.bandwidth, tokens * self.expert_token_ps // 1000)
 
     def _collectives(self, pool: Pool) -> Line:
@@ -265,11 +266,10 @@ def _rate(product: GpuProduct, bits: int) -> int:
     return product.fp8_flops or half if bits == 8 else half
 
 
-def _touched(work: Work, tokens: int) -> int:
+@lru_cache(maxsize=32768)
+def _touched(experts: int, per_token: int, tokens: int) -> int:
     """Share of the experts that `tokens` tokens touch, 1 - (1 - k/E)^tokens, in fixed point."""
-    if work.experts <= 0:
-        return _FIXED
-    missed, base, left = _FIXED, _FIXED - _FIXED * min(work.experts_per_token, work.experts) // work.experts, tokens
+    missed, base, left = _FIXED, _FIXED - _FIXED * min(per_token, experts) // experts, tokens
     while left and missed:
         if left & 1:
             missed = missed * base // _FIXED

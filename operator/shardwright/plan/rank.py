@@ -97,6 +97,8 @@ def _common(option: Option, request: PlanRequest) -> Key:
 
 
 def _preference(pool: Pool, wanted: Sequence[str]) -> int:
+    if not wanted:
+        return 0
     names = {pool.product.name.casefold(), *(label.casefold() for label in pool.product.labels)}
     return next((index for index, name in enumerate(wanted) if name.casefold() in names), len(wanted))
 

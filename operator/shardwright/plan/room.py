@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from shardwright.api.spec import Toleration
 from shardwright.inventory import Pool, PoolNode
@@ -146,6 +147,7 @@ def taken(nodes: Sequence[PoolNode], layout: Layout, placed: Iterable[Sequence[s
     return tuple(replace(n, free_gpus=n.free_gpus - gpus * count[n.name]) if n.name in count else n for n in nodes)
 
 
+@lru_cache(maxsize=32768)
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
     """Sort key by which `node-2` comes before `node-10`; the name itself is last, so that no two names are equal."""
     return tuple(int(part) if index % 2 else part for index, part in enumerate(_NUMBER.split(name))), name

@@ -3,6 +3,8 @@
 Judges the layout against the request and the pool's hardware, never against free GPUs: running replicas hold theirs.
 """
 
+from dataclasses import replace
+
 from shardwright.api.reasons import Reason
 from shardwright.inventory import Inventory, Pool
 from shardwright.plan.checks import Context, refusals
@@ -38,10 +40,10 @@ def placement_valid(
         return Rejection(placement.pool, text, Reason.NODE_LOST, layout.nodes_per_replica, holding, "nodes of the pool")
     refused = refusals(layout, Context(request.model, pool.product, request.engine, request.engine_args))
     if refused:
-        return refused[0]
+        return replace(refused[0], pool=placement.pool)
     context = request.context_length or min(context_length, request.model.max_context_length) or context_length
     memory = forecast_of(question_of(request), kind_of(pool), layout, context)
-    return None if memory.fits else memory_rejections(layout, memory)[0]
+    return None if memory.fits else replace(memory_rejections(layout, memory)[0], pool=placement.pool)
 
 
 def pool_of(placement: Placement, inventory: Inventory) -> Pool | None:

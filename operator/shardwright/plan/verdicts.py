@@ -75,6 +75,7 @@ def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool)
     return Verdict(layout, (), memory, cost(question, kind, layout, memory, _batch_limits(question, kind)), crosses)
 
 
+@lru_cache(maxsize=256)
 def _batch_limits(question: PlanRequest, kind: Pool) -> BatchLimits:
     """The engine's limits: as the user set them, else its defaults on such a GPU."""
     facts = version_facts(question.engine, question.engine_version)
