@@ -42,13 +42,22 @@ def _problem(name: str, target: str, value: str, options: EngineOptions) -> str:
     if target in options.refused:
         return f"{name} is not set here: use {options.refused[target]}"
     if target in options.yaml_keys:
-        return "" if _is_yaml(value) else f"{name} is not YAML: {value!r}"
+        return _ill_shaped(name, value)
     if name.startswith("-"):
         return f"{name} is written without dashes in front: {name.lstrip('-')}"
     option = options.options.get(name.replace("_", "-"))
     if option is None:
         return _unknown(name, options)
     return _ill_typed(name, option, value)
+
+
+def _ill_shaped(name: str, value: str) -> str:
+    """Say what is wrong with a value that goes to a file, or nothing."""
+    if not is_yaml(value):
+        return f"{name} is not YAML: {value!r}"
+    if name.endswith("_config") and not isinstance(yaml.safe_load(value), dict):
+        return f"{name} is a mapping as YAML or JSON text, not {value!r}"
+    return ""
 
 
 def _unknown(name: str, options: EngineOptions) -> str:
@@ -146,7 +155,8 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _is_yaml(text: str) -> bool:
+def is_yaml(text: str) -> bool:
+    """Whether a text is YAML; all JSON is."""
     try:
         yaml.safe_load(text)
     except yaml.YAMLError:

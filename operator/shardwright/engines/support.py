@@ -5,11 +5,13 @@ Looks at the spec alone. What depends on the layout is refused when the layout i
 
 from collections.abc import Iterator
 
+import yaml
+
 from shardwright.api.problems import FieldProblem, path_of
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec
 from shardwright.engines.base import options_of
-from shardwright.engines.options import canonical, refusals
+from shardwright.engines.options import canonical, is_yaml, refusals
 from shardwright.engines.program import FILES_PATH
 from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_location
 from shardwright.inventory.resources import is_gpu_resource
@@ -25,6 +27,11 @@ RESERVED_ENV = {
     "VLLM_PP_LAYER_PARTITION": "the engine: the memory forecast is made for its own split",
     "VLLM_DP_MASTER_IP": "the operator",
     "VLLM_DP_MASTER_PORT": "the operator",
+}
+UNSEEN_MEMORY = {
+    "free_gpu_memory_fraction": "free_gpu_memory_fraction stands by itself in spec.engine.args: the forecast sees it there",
+    "max_tokens": "max_tokens is not known to the memory forecast: remove it, or limit spec.objective.concurrency",
+    "dtype": "a cache dtype is not known to trtllm's memory forecast yet: remove it",
 }
 RESERVED_VOLUMES = ("shm", "cache", "model", "files")
 RESERVED_PATHS = ("/dev/shm", MODELS_PATH, CACHE_PATH, FILES_PATH)
@@ -69,12 +76,15 @@ def _conflicts(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
             Reason.UNSUPPORTED_ARGUMENT,
             "spec.objective.contextLength says the same: keep one of them",
         )
-    if "kv_cache_config" in given and "kv_cache_free_gpu_memory_fraction" in given:
-        yield FieldProblem(
-            path_of(("spec", "engine", "args", given["kv_cache_free_gpu_memory_fraction"])),
-            Reason.UNSUPPORTED_ARGUMENT,
-            "kv_cache_config says the same as free_gpu_memory_fraction: keep one of them",
-        )
+    yield from _unseen_memory(spec)
+
+
+def _unseen_memory(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    """Keys of trtllm's cache configuration that change memory behind the forecast's back."""
+    text = (spec.engine.args or {}).get("kv_cache_config", "")
+    config = yaml.safe_load(text) if is_yaml(text) else None
+    for key in sorted(set(config) & set(UNSEEN_MEMORY)) if isinstance(config, dict) else ():
+        yield FieldProblem("spec.engine.args.kv_cache_config", Reason.UNSUPPORTED_ARGUMENT, UNSEEN_MEMORY[key])
 
 
 def _environment(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:

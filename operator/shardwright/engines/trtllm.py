@@ -16,6 +16,8 @@ from shardwright.engines.program import FILES_PATH, SERVING_PORT, PodProgram, Va
 from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
 
 OPTIONS_FILE = "llm-api-options.yaml"
+FRACTION = "kv_cache_free_gpu_memory_fraction"
+CACHE_CONFIG = "kv_cache_config"
 SHM_BASE_BYTES = 1 << 30
 SHM_PER_GPU_BYTES = 2 << 30
 
@@ -77,26 +79,29 @@ def _arguments(rendering: Rendering, location: ModelLocation, document: dict[str
         words.append(f"--revision={spec.model.revision}")
     if rendering.placement.memory.context_length and "max_seq_len" not in given:
         words.append(f"--max_seq_len={rendering.placement.memory.context_length}")
-    if not _fraction_given(given, document):
-        words.append(f"--kv_cache_free_gpu_memory_fraction={rendering.memory_fraction}")
+    if CACHE_CONFIG not in document:
+        words.append(f"--{FRACTION}={_fraction(rendering)}")
     if document:
         words.append(f"--extra_llm_api_options={FILES_PATH}/{OPTIONS_FILE}")
-    return (*words, *arguments(args, rendering.options))
+    others = {name: value for name, value in args.items() if canonical(name, rendering.options) != FRACTION}
+    return (*words, *arguments(others, rendering.options))
 
 
-def _fraction_given(given: set[str], document: dict[str, Any]) -> bool:
-    """Tell whether the fraction is said: a user's kv_cache_config goes to the file whole, its fraction with it."""
-    return "kv_cache_free_gpu_memory_fraction" in given or "kv_cache_config" in document
+def _fraction(rendering: Rendering) -> str:
+    """Give the user's fraction of free memory, else the one that the forecast was made with."""
+    args = rendering.spec.engine.args or {}
+    given = (value for name, value in args.items() if canonical(name, rendering.options) == FRACTION)
+    return next(given, rendering.memory_fraction)
 
 
 def _document(rendering: Rendering) -> dict[str, Any]:
-    """Write the options file: the keys that have no flag."""
+    """Write the options file: the keys without a flag. A cache configuration there replaces the cache's flags."""
     document: dict[str, Any] = {}
     if rendering.placement.layout.data > 1:
         document["enable_attention_dp"] = True
     for name, value in sorted((rendering.spec.engine.args or {}).items()):
         if name in rendering.options.yaml_keys:
             document[name] = yaml.safe_load(value)
-    if "kv_cache_config" in document and isinstance(document["kv_cache_config"], dict):
-        document["kv_cache_config"].setdefault("free_gpu_memory_fraction", float(rendering.memory_fraction))
+    if CACHE_CONFIG in document:
+        document[CACHE_CONFIG] = {"free_gpu_memory_fraction": float(_fraction(rendering)), **document[CACHE_CONFIG]}
     return document

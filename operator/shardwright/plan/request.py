@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from shardwright.api.problems import FieldProblem
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, EngineSpec, ExpertParallelism, InferenceDeploymentSpec, LayoutSpec
+from shardwright.catalog.engine_options import engine_options as option_table
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.types import LayoutPins, PlanRequest
 
@@ -55,8 +56,12 @@ def engine_version(engine: EngineSpec) -> str:
 
 
 def engine_options(engine: EngineSpec) -> tuple[tuple[str, str], ...]:
-    """Give the user's engine options, sorted by name, spelled with dashes and without leading ones."""
-    return tuple(sorted((name.lstrip("-").replace("_", "-"), value) for name, value in (engine.args or {}).items()))
+    """Give the user's engine options, sorted by name, in the engine's longest spelling with dashes."""
+    known = option_table(engine.name, engine_version(engine)).options
+    given = ((name.lstrip("-").replace("_", "-"), value) for name, value in (engine.args or {}).items())
+    return tuple(
+        sorted((known[name].name.replace("_", "-") if name in known else name, value) for name, value in given)
+    )
 
 
 def layout_pins(layout: LayoutSpec) -> LayoutPins:

@@ -91,3 +91,14 @@ def test_drain_fits_into_the_grace():
 def test_an_older_version_keeps_its_own_memory_default():
     (line,) = command_lines(Case("x", DENSE | {"engine": {"version": "0.20.0"}}, Layout()))
     assert "--gpu-memory-utilization=0.9" in line
+
+
+def test_trtllms_fraction_stands_in_one_place():
+    args = {"free_gpu_memory_fraction": "0.5"}
+    (line,) = command_lines(Case("x", TRTLLM | {"engine": {"name": "trtllm", "args": args}}, Layout()))
+    assert [word for word in line if "fraction" in word] == ["--kv_cache_free_gpu_memory_fraction=0.5"]
+    args["kv_cache_config"] = "enable_block_reuse: false"
+    case = Case("x", TRTLLM | {"engine": {"name": "trtllm", "args": args}}, Layout())
+    assert not [word for word in command_lines(case)[0] if "fraction" in word]
+    (files,) = [document["data"] for document in objects_of(case) if document["kind"] == "ConfigMap"]
+    assert "free_gpu_memory_fraction: 0.5" in files["llm-api-options.yaml"]

@@ -20,8 +20,12 @@ REFUSED = [
         ["spec.engine.args.max-seq-len"],
     ),
     (
-        {"engine": TRTLLM | {"args": {"kv_cache_config": "{}", "free_gpu_memory_fraction": "0.8"}}},
-        ["spec.engine.args.free_gpu_memory_fraction"],
+        {"engine": TRTLLM | {"args": {"kv_cache_config": '{"free_gpu_memory_fraction": 0.5, "max_tokens": 9}'}}},
+        ["spec.engine.args.kv_cache_config", "spec.engine.args.kv_cache_config"],
+    ),
+    (
+        {"engine": TRTLLM | {"args": {"kv_cache_config": "5"}}},
+        ["spec.engine.args.kv_cache_config"],
     ),
     (
         {"engine": {"env": [{"name": "VLLM_PORT", "value": "1"}, {"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}},
