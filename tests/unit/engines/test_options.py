@@ -3,9 +3,10 @@
 import pytest
 
 from shardwright.api.reasons import Reason
-from shardwright.api.spec import EngineName
+from shardwright.api.spec import EngineName, EngineSpec
 from shardwright.catalog.engine_options import engine_options
 from shardwright.engines.options import arguments, refusals
+from shardwright.plan.request import engine_options as engine_options_for_planning
 
 VLLM = engine_options(EngineName.VLLM, "0.32.0")
 TRTLLM = engine_options(EngineName.TRTLLM, "1.2.1")
@@ -97,3 +98,16 @@ def test_trtllm_refuses_what_is_the_operators(name):
 )
 def test_versions_that_were_not_read_are_said_to_be_assumed(version, assumed):
     assert bool(engine_options(EngineName.VLLM, version).assumption) == assumed
+
+
+@pytest.mark.parametrize(
+    ("engine", "args", "seen"),
+    [
+        ("vllm", {"dcp": "2"}, ("decode-context-parallel-size", "2")),
+        ("vllm", {"device_memory_utilization": "0.5"}, ("gpu-memory-utilization", "0.5")),
+        ("trtllm", {"free_gpu_memory_fraction": "0.5"}, ("kv-cache-free-gpu-memory-fraction", "0.5")),
+        ("vllm", {"max_num_seqs": "8"}, ("max-num-seqs", "8")),
+    ],
+)
+def test_the_forecast_sees_an_option_under_any_of_its_spellings(engine, args, seen):
+    assert engine_options_for_planning(EngineSpec(name=engine, args=args)) == (seen,)
