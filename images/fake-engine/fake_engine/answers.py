@@ -62,8 +62,9 @@ def asked_tokens(body: dict[str, Any]) -> int | None:
 def answer(who: str, body: dict[str, Any], natural_tokens: int, room_tokens: int) -> Answer:
     """An answer of at most `room_tokens` words that names the engine and repeats the end of the question."""
     limit = min(asked_tokens(body) or room_tokens, room_tokens)
-    wanted = limit if body.get("ignore_eos") else min(limit, natural_tokens)
     said = [*who.split(), "heard:", *prompt_text(body).split()[-8:]]
+    natural_tokens = max(natural_tokens, len(said))
+    wanted = limit if body.get("ignore_eos") else min(limit, natural_tokens)
     words = (said + FILLER * (wanted // len(FILLER) + 1))[:wanted]
     cut = body.get("ignore_eos") or limit < natural_tokens
     return Answer([word + " " for word in words], "length" if cut else "stop")

@@ -20,8 +20,8 @@ class Knobs:
     prefill_microseconds_per_token: float = 50.0
     kv_tokens: int = 0
     """Capacity of the KV cache; 0 = sixteen requests of the full context."""
-    answer_tokens: int = 24
-    """Length of an answer whose request sets no limit."""
+    answer_tokens: int = 0
+    """Least length of an answer whose request allows it; 0 = what there is to say."""
     unready: bool = False
     """Load for ever."""
     load_fails: str = ""
