@@ -20,9 +20,9 @@ from shardwright.cluster.login import LoginError, login
 from shardwright.cluster.store import Store
 from shardwright.commands.logs import set_up_logging
 from shardwright.controller.controller import Controller
-from shardwright.controller.queue_depths import StoredDepths
+from shardwright.controller.loads import StoredLoads
 from shardwright.metrics.own import CONTENT_TYPE, OperatorMetrics
-from shardwright.metrics.scrape import QueueDepths
+from shardwright.metrics.scrape import LeaderLoads
 from shardwright.metrics.serve import Endpoint, ExternalMetricsServer
 from shardwright.queue import work
 from shardwright.settings import Settings, SettingsError, from_environment
@@ -56,9 +56,7 @@ class _Operator:
 
     async def run(self) -> None:
         """Serve until stopped; everything that was opened is closed."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._take_signals()
         identity = await login()
         settings = self._settings
         client = ApiClient(identity, timeout_seconds=settings.request_timeout_seconds, observe=self._metrics.requested)
@@ -104,10 +102,9 @@ class _Operator:
                 return
 
     async def _watch(self, controller: Controller, identity: Any) -> None:
-        """Run kopf; it fails when the API server breaks a stream in a way it does not expect, and is begun again.
-
-        kopf takes SIGTERM and SIGINT over and ends by itself on them, so that its end is the process's.
-        """
+        """Run kopf; it fails when the API server breaks a stream in a way it does not expect, and is begun again."""
+        begun = asyncio.Event()
+        taking = asyncio.create_task(self._take_signals_back(begun))
         await kopf.operator(
             registry=handlers.registry(controller.observe, identity),
             settings=handlers.settings(),
@@ -115,8 +112,19 @@ class _Operator:
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
             stop_flag=self._stop,
+            ready_flag=begun,
         )
-        self._stop.set()
+        taking.cancel()
+
+    async def _take_signals_back(self, begun: asyncio.Event) -> None:
+        """kopf takes SIGTERM and SIGINT over as it begins, and would let the workers go on for as long as it winds up."""
+        await begun.wait()
+        self._take_signals()
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
 
     async def _resync(self, controller: Controller) -> None:
         while True:
@@ -147,14 +155,14 @@ class _Operator:
     async def _serve_external_metrics(self, controller: Controller, client: ApiClient) -> None:
         settings = self._settings
         async with aiohttp.ClientSession() as session:
-            depths = StoredDepths(controller.store, QueueDepths(session, fresh_seconds=settings.scrape_seconds))
+            loads = StoredLoads(controller.store, LeaderLoads(session, fresh_seconds=settings.scrape_seconds))
             endpoint = Endpoint(
                 namespace=settings.own_namespace,
                 service=settings.external_metrics_service,
                 address=settings.bind_address,
                 port=settings.external_metrics_port,
             )
-            await ExternalMetricsServer(client.exchange, depths, endpoint, self._metrics.external_metric).run()
+            await ExternalMetricsServer(client.exchange, loads, endpoint, self._metrics.external_metric).run()
 
     async def _wind_up(
         self, controller: Controller, tasks: list[asyncio.Task[None]], workers: list[asyncio.Task[None]]
