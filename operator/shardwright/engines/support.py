@@ -29,7 +29,7 @@ RESERVED_ENV = {
     "VLLM_DP_MASTER_PORT": "the operator",
 }
 UNSEEN_MEMORY = {
-    "free_gpu_memory_fraction": "free_gpu_memory_fraction stands by itself in spec.engine.args: the forecast sees it so",
+    "free_gpu_memory_fraction": "free_gpu_memory_fraction stands by itself in spec.engine.args: so it is forecast",
     "max_tokens": "max_tokens is not known to the memory forecast: remove it, or limit spec.objective.concurrency",
     "dtype": "a cache dtype is not known to trtllm's memory forecast yet: remove it",
 }

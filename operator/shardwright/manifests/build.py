@@ -16,6 +16,7 @@ from shardwright.manifests.hashes import stamp
 from shardwright.manifests.identity import DeploymentIdentity, ManifestSettings, ReplicaAssignment, ReplicaContext
 from shardwright.manifests.statefulset import statefulset
 from shardwright.models.profile import ModelProfile
+from shardwright.plan.capacity import requests_at_once
 from shardwright.plan.types import Plan
 
 __all__ = ["DeploymentIdentity", "ManifestSettings", "ReplicaAssignment", "UnrenderableError", "build"]
@@ -39,7 +40,9 @@ def build(  # noqa: PLR0913, PLR0917 - the whole input of the room, in the order
         return [stamp(document) for document in objects]
     if spec.autoscaling and spec.autoscaling.mode is ScalingMode.MANAGED:
         ceiling = spec.autoscaling.max_replicas or max_replicas or _ceiling(spec, plan)
-        objects.append(hpa.horizontal_pod_autoscaler(deployment, spec.autoscaling, ceiling))
+        objects.append(
+            hpa.horizontal_pod_autoscaler(deployment, spec.autoscaling, ceiling, requests_at_once(spec, plan))
+        )
     if any(plan.placements[r.placement_index].layout.nodes_per_replica == 1 for r in replicas):
         objects.append(pdb.shared_budget(deployment))
     for replica in sorted(replicas, key=lambda r: r.id):

@@ -27,7 +27,7 @@ def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Pla
         "startupProbe": _probe(program.startup),
         "readinessProbe": _probe(program.readiness),
         "livenessProbe": _probe(program.liveness),
-        "lifecycle": {"preStop": {"sleep": {"seconds": program.pre_stop_seconds}}},
+        **_lifecycle(program),
         "securityContext": _security(program, template),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(program, template),
@@ -72,6 +72,12 @@ def _probe(probe: Probe) -> dict[str, Any]:
         "timeoutSeconds": probe.timeout_seconds,
         "failureThreshold": probe.failure_threshold,
     }
+
+
+def _lifecycle(program: PodProgram) -> dict[str, Any]:
+    """Wait before the signal; not at all where the grace leaves no time."""
+    seconds = program.pre_stop_seconds
+    return {"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}} if seconds else {}
 
 
 def _security(program: PodProgram, template: PodTemplateSpec) -> dict[str, Any]:

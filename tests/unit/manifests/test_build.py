@@ -120,3 +120,8 @@ def test_names_stay_within_kubernetes_limits():
 def test_the_client_service_never_breaks_other_engines():
     assert names.client_service("vllm") == "vllm-api"
     assert names.endpoint("vllm", "models", 80) == "http://vllm-api.models.svc:80/v1"
+
+
+def test_without_grace_nothing_waits_before_the_signal():
+    container = pod(Case("x", PLAIN | {"podTemplate": {"terminationGracePeriodSeconds": 0}}, Layout()))["containers"][0]
+    assert "lifecycle" not in container
