@@ -285,7 +285,7 @@ class MetricTarget(Schema):
     """One thing to scale on."""
 
     type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z][a-zA-Z0-9]*$")]
-    """`queueDepth`: requests that run or wait, per replica."""
+    """`queueDepth`: requests that wait. `requestsInHand`: requests that run or wait. Both summed over the replicas."""
     target: Annotated[int, Field(ge=1, le=1_000_000)]
     """Value per replica that the autoscaler steers to."""
 
@@ -302,7 +302,10 @@ class AutoscalingSpec(Schema):
     metrics: (
         Annotated[list[MetricTarget], Field(min_length=1, max_length=8, json_schema_extra=keyed_by("type"))] | None
     ) = None
-    """What to scale on. Default: queueDepth with target 4."""
+    """What to scale on; the metric that asks for the most replicas wins.
+
+    Default: requestsInHand at three quarters of the typical requests that a replica computes at once, and queueDepth 4.
+    """
     behavior: PodFragment | None = None
     """As `behavior` of an autoscaling/v2 HorizontalPodAutoscaler."""
 

@@ -11,8 +11,9 @@ from shardwright.api.problems import FieldProblem
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec, Replan, RouterMode, ScalingMode
 
-QUEUE_DEPTH = "queueDepth"
-"""The one metric that can be scaled on."""
+QUEUE_DEPTH, REQUESTS_IN_HAND = "queueDepth", "requestsInHand"
+METRIC_TYPES = (QUEUE_DEPTH, REQUESTS_IN_HAND)
+"""What can be scaled on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def _is_managed(spec: InferenceDeploymentSpec) -> bool:
 
 def _scales_on_others(spec: InferenceDeploymentSpec) -> bool:
     metrics = spec.autoscaling.metrics if spec.autoscaling else None
-    return any(metric.type != QUEUE_DEPTH for metric in metrics or ())
+    return any(metric.type not in METRIC_TYPES for metric in metrics or ())
 
 
 _ROWS = (
@@ -62,7 +63,8 @@ _ROWS = (
     _Row(
         "spec.autoscaling.metrics",
         _scales_on_others,
-        f"only {QUEUE_DEPTH} can be scaled on yet: remove the others, or use mode External with your own autoscaler",
+        f"only {' and '.join(METRIC_TYPES)} can be scaled on yet: remove the others, or use mode External "
+        "with your own autoscaler",
     ),
     _Row(
         "spec.rollout.maxSurge",

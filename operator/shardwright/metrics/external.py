@@ -1,4 +1,4 @@
-"""external.metrics.k8s.io for the HorizontalPodAutoscaler: a deployment's queue depth, or an error, never a guess.
+"""external.metrics.k8s.io for the HorizontalPodAutoscaler: a deployment's load, or an error, never a guess.
 
 Every request is authenticated by the front proxy and judged by the API server; the namespace is the URL's alone.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from shardwright.api.labels import DEPLOYMENT
-from shardwright.manifests.hpa import QUEUE_DEPTH_METRIC
+from shardwright.manifests.hpa import QUEUE_DEPTH_METRIC, REQUESTS_IN_HAND_METRIC
 from shardwright.metrics.front_proxy import (
     FrontProxy,
     FrontProxyError,
@@ -21,17 +21,22 @@ from shardwright.metrics.front_proxy import (
     User,
     authenticate,
 )
-from shardwright.metrics.scrape import MetricsUnavailableError
+from shardwright.metrics.scrape import Load, MetricsUnavailableError
 
 GROUP, VERSION = "external.metrics.k8s.io", "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
+METRICS: dict[str, Callable[[Load], int]] = {
+    QUEUE_DEPTH_METRIC: lambda load: load.waiting,
+    REQUESTS_IN_HAND_METRIC: lambda load: load.in_hand,
+}
+"""What each name tells."""
 _SELECTOR = re.compile(rf"{re.escape(DEPLOYMENT)}\s*(?:==?\s*(?P<is>[-a-z0-9]+)|in\s+\(\s*(?P<in>[-a-z0-9]+)\s*\))")
 _REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 503: "ServiceUnavailable"}
 _USER: web.RequestKey[User] = web.RequestKey("user", User)
 _log = logging.getLogger(__name__)
 
-DepthOf = Callable[[str, str], Awaitable[int | None]]
-"""`(namespace, deployment) -> requests in hand`, None where there is no such one; raises MetricsUnavailableError."""
+LoadOf = Callable[[str, str], Awaitable[Load | None]]
+"""`(namespace, deployment) -> load`, None where there is no such one; raises MetricsUnavailableError."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,9 +52,9 @@ class RefusedError(Exception):
 class ExternalMetricsApi:
     """The web application. `trust` gives what holds at the moment of the request."""
 
-    def __init__(self, trust: Callable[[], FrontProxy], reviewer: Reviewer, depth_of: DepthOf) -> None:
+    def __init__(self, trust: Callable[[], FrontProxy], reviewer: Reviewer, load_of: LoadOf) -> None:
         """Hold the three things that it asks: whom to trust, what they may do, and the figures."""
-        self._trust, self._reviewer, self._depth_of = trust, reviewer, depth_of
+        self._trust, self._reviewer, self._load_of = trust, reviewer, load_of
 
     def application(self) -> web.Application:
         """Build the application, with its routes and its guard before all of them."""
@@ -75,17 +80,17 @@ class ExternalMetricsApi:
         resource = {"group": GROUP, "version": VERSION, "resource": metric, "namespace": namespace, "verb": "list"}
         if not await self._reviewer.allows(user, **resource):
             raise RefusedError(403, f"{user.name} may not list {metric}.{GROUP} in namespace {namespace}")
-        if metric != QUEUE_DEPTH_METRIC:
-            raise RefusedError(404, f"no metric {metric}; there is {QUEUE_DEPTH_METRIC}")
+        if metric not in METRICS:
+            raise RefusedError(404, f"no metric {metric}; there are {' and '.join(METRICS)}")
         name = _deployment_of(request.query.get("labelSelector", ""))
-        value = await self._depth_of(namespace, name)
-        if value is None:
+        load = await self._load_of(namespace, name)
+        if load is None:
             raise RefusedError(404, f"no InferenceDeployment {namespace}/{name}")
         item = {
             "metricName": metric,
             "metricLabels": {DEPLOYMENT: name},
             "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "value": str(value),
+            "value": str(METRICS[metric](load)),
         }
         return _answer(
             {"kind": "ExternalMetricValueList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": [item]}
@@ -111,15 +116,10 @@ async def _group(_: web.Request) -> web.Response:
 
 
 async def _resources(_: web.Request) -> web.Response:
-    resource = {
-        "name": QUEUE_DEPTH_METRIC,
-        "singularName": "",
-        "namespaced": True,
-        "kind": "ExternalMetricValueList",
-        "verbs": ["get"],
-    }
+    shared = {"singularName": "", "namespaced": True, "kind": "ExternalMetricValueList", "verbs": ["get"]}
+    resources = [{"name": name, **shared} for name in METRICS]
     return _answer(
-        {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP_VERSION, "resources": [resource]}
+        {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP_VERSION, "resources": resources}
     )
 
 

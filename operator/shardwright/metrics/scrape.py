@@ -1,7 +1,8 @@
-"""How many requests the leaders of a deployment have in hand, asked from them when somebody wants to know.
+"""How many requests wait and run at the leaders of a deployment, asked from them when somebody wants to know.
 
 Only addresses that a Pod's status gives are asked, never names, redirects or proxies. A figure is the sum over all
-ready leaders or an error: a part of it would read as "less load than there is". Knows no Kubernetes API, no autoscaler.
+ready leaders or an error: a part of it would read as "less load than there is". One page gives all figures of a leader.
+Knows no Kubernetes API, no autoscaler.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from shardwright.api.labels import DEPLOYMENT, DEPLOYMENT_UID, POD_INDEX
 from shardwright.engines.program import SERVING_PORT
 
-_FAMILIES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+_RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
+_FAMILIES = (_RUNNING, _WAITING)
 """vLLM's gauges, one sample for each engine of a leader (data parallel: several)."""
 _WANTED_LINE = re.compile(rf"^(?:{'|'.join(_FAMILIES)})[ {{].*$", re.MULTILINE)
 _MAX_BYTES = 8 * 1024 * 1024
@@ -40,8 +42,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """Requests of one leader, or summed over several."""
+
+    running: int
+    waiting: int
+
+    @property
+    def in_hand(self) -> int:
+        """Requests that a client waits for, computed or not yet."""
+        return self.running + self.waiting
+
+    def __add__(self, other: "Load") -> "Load":
+        """Sum two leaders' loads."""
+        return Load(self.running + other.running, self.waiting + other.waiting)
+
+
+@dataclass(frozen=True, slots=True)
 class _Sample:
-    value: int
+    load: Load
     at_seconds: float
     """Of a monotonic clock."""
 
@@ -71,8 +90,8 @@ def _is_a_pods(address: str) -> bool:
     return not (parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified)
 
 
-def requests_in_hand(text: str) -> int | None:
-    """Sum running and waiting requests over the engines of one exposition; None where a gauge is missing or odd."""
+def read_load(text: str) -> Load | None:
+    """Sum each gauge over the engines of one exposition; None where one is missing or odd."""
     totals: dict[str, float] = {}
     try:
         for family in text_string_to_metric_families("\n".join((*_WANTED_LINE.findall(text), ""))):
@@ -81,10 +100,13 @@ def requests_in_hand(text: str) -> int | None:
     except ValueError:
         return None
     values = [totals.get(family, math.nan) for family in _FAMILIES]
-    return round(sum(values)) if all(math.isfinite(value) and value >= 0 for value in values) else None
+    if not all(math.isfinite(value) and value >= 0 for value in values):
+        return None
+    running, waiting = map(round, values)
+    return Load(running, waiting)
 
 
-class QueueDepths:
+class LeaderLoads:
     """Asks leaders at most every few seconds, and remembers what each said for as long as that may be told."""
 
     def __init__(
@@ -105,10 +127,10 @@ class QueueDepths:
         self._asking: dict[Target, asyncio.Task[str]] = {}
         self._room = asyncio.Semaphore(_PARALLEL)
 
-    async def depth(self, targets: Sequence[Target]) -> int:
-        """Requests in hand over all these leaders. Raises MetricsUnavailableError if one has no figure to be told."""
+    async def load(self, targets: Sequence[Target]) -> Load:
+        """Sum over all these leaders. Raises MetricsUnavailableError if one has no figure to be told."""
         if not targets:
-            raise MetricsUnavailableError("no leader is ready, so nothing is known of the queue")
+            raise MetricsUnavailableError("no leader is ready, so nothing is known of their requests")
         failures = await asyncio.gather(*(self._refresh(target) for target in targets))
         self._forget()
         samples = [self._samples.get(target) for target in targets]
@@ -118,7 +140,7 @@ class QueueDepths:
         if missing:
             target, why = missing[0]
             raise MetricsUnavailableError(f"{len(missing)} of {len(targets)} leaders: {target.pod}: {why}")
-        return sum(sample.value for sample in samples if sample is not None)
+        return sum((sample.load for sample in samples if sample is not None), Load(0, 0))
 
     async def _refresh(self, target: Target) -> str:
         """Ask one leader unless its figure is fresh; many askers share one request. Returns why it failed."""
@@ -144,10 +166,10 @@ class QueueDepths:
                 body, status = await _read(response.content), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"/metrics does not answer ({type(error).__name__})"
-        value = requests_in_hand(body.decode(errors="replace")) if status == 200 else None
-        if value is None:
+        load = read_load(body.decode(errors="replace")) if status == 200 else None
+        if load is None:
             return f"/metrics answers {status} without {' and '.join(_FAMILIES)}"
-        self._samples[target] = _Sample(value, asked_at)
+        self._samples[target] = _Sample(load, asked_at)
         return ""
 
     def _forget(self) -> None:

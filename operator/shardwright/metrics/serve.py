@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from shardwright.metrics.certificates import Bundle, CertificateError, keep_api_service, keep_bundle
-from shardwright.metrics.external import DepthOf, ExternalMetricsApi
+from shardwright.metrics.external import ExternalMetricsApi, LoadOf
 from shardwright.metrics.front_proxy import (
     CONFIG_MAP_PATH,
     ApiRequest,
@@ -47,7 +47,7 @@ class ExternalMetricsServer:
     """Runs until cancelled. What cannot be read or written is logged and tried again; the last good state serves on."""
 
     def __init__(
-        self, request: ApiRequest, depth_of: DepthOf, endpoint: Endpoint, answered: Callable[[int], None] | None = None
+        self, request: ApiRequest, load_of: LoadOf, endpoint: Endpoint, answered: Callable[[int], None] | None = None
     ) -> None:
         """Hold what it asks; nothing is asked or opened before `run`. `answered` is told the status of each answer."""
         self._request, self._namespace, self._address = request, endpoint.namespace, endpoint.address
@@ -61,7 +61,7 @@ class ExternalMetricsServer:
         """Where it listens, once it does."""
         self._state: tuple[Bundle, FrontProxy] | None = None
         self._site: web.TCPSite | None = None
-        api = ExternalMetricsApi(self._trusted, Reviewer(request, time.monotonic), depth_of)
+        api = ExternalMetricsApi(self._trusted, Reviewer(request, time.monotonic), load_of)
         application = api.application()
         if answered is not None:
             application.on_response_prepare.append(_telling(answered))

@@ -113,7 +113,7 @@ def scaling_active(situation: Situation) -> Verdict:
     if view is None or view.active is None:
         return Verdict(UNKNOWN, Reason.AUTOSCALING_MANAGED, "the HorizontalPodAutoscaler has not said anything yet")
     if view.active:
-        return Verdict(TRUE, Reason.AUTOSCALING_MANAGED, "the HorizontalPodAutoscaler follows the queue depth")
+        return Verdict(TRUE, Reason.AUTOSCALING_MANAGED, "the HorizontalPodAutoscaler follows the requests")
     if not situation.ready:
         return Verdict(UNKNOWN, Reason.AUTOSCALING_MANAGED, "no replica is ready, so there is nothing to measure")
     return Verdict(FALSE, Reason.METRICS_UNAVAILABLE, _autoscalers_trouble(view.message))
@@ -123,7 +123,7 @@ def _autoscalers_trouble(message: str) -> str:
     """Keep the end of the autoscaler's chain of errors, which is the cause; say what to do where nobody answers it."""
     cause = message.rpartition("external metrics API: ")[2]
     if "could not find the requested resource" in cause:
-        return f"{cause}: nobody serves the queue depth; install the chart with externalMetrics.install=true"
+        return f"{cause}: nobody serves its figures; install the chart with externalMetrics.install=true"
     return cause
 
 

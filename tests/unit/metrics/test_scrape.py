@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from shardwright.metrics.scrape import MetricsUnavailableError, QueueDepths, Target, leader_targets, requests_in_hand
+from shardwright.metrics.scrape import LeaderLoads, Load, MetricsUnavailableError, Target, leader_targets, read_load
 
 PAGE = """# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -19,13 +19,14 @@ vllm:num_requests_waiting{engine="1",model_name="a"} 0.0
 vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 500.0
 vllm:generation_tokens_total{engine="0"} 1.0e+09
 """
+LOAD = Load(running=7, waiting=5)
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        (PAGE, 12),
-        ("vllm:num_requests_running 1\nvllm:num_requests_waiting 0\n", 1),
+        (PAGE, LOAD),
+        ("vllm:num_requests_running 1\nvllm:num_requests_waiting 0\n", Load(1, 0)),
         ("vllm:num_requests_running 1.0\n", None),
         ("vllm:num_requests_running NaN\nvllm:num_requests_waiting 0\n", None),
         ("vllm:num_requests_running -1\nvllm:num_requests_waiting 0\n", None),
@@ -36,7 +37,7 @@ vllm:generation_tokens_total{engine="0"} 1.0e+09
     ],
 )
 def test_an_exposition_is_a_sum_or_nothing(text, value):
-    assert requests_in_hand(text) == value
+    assert read_load(text) == value
 
 
 def leader(name="qwen-0-0", address="198.18.128.7", **changes):
@@ -113,42 +114,48 @@ class Clock:
 async def asking():
     clock = Clock()
     async with aiohttp.ClientSession() as session:
-        depths = QueueDepths(session, fresh_seconds=5, stale_seconds=30, timeout_seconds=0.3, clock=clock)
-        yield depths, clock
+        loads = LeaderLoads(session, fresh_seconds=5, stale_seconds=30, timeout_seconds=0.3, clock=clock)
+        yield loads, clock
 
 
 async def test_a_fresh_figure_is_not_asked_twice_and_an_old_one_is(engine, asking):
-    depths, clock = asking
-    assert await depths.depth([engine.target]) == 12
+    loads, clock = asking
+    assert await loads.load([engine.target]) == LOAD
     clock.now = 4.9
     engine.page = "vllm:num_requests_running 1\nvllm:num_requests_waiting 1\n"
-    assert await depths.depth([engine.target]) == 12
+    assert await loads.load([engine.target]) == LOAD
     clock.now = 5.1
-    assert await depths.depth([engine.target]) == 2
+    assert await loads.load([engine.target]) == Load(1, 1)
     assert engine.asked == 2
 
 
 async def test_a_leader_that_falls_silent_is_told_from_memory_for_a_while_then_an_error(engine, asking):
-    depths, clock = asking
-    await depths.depth([engine.target])
+    loads, clock = asking
+    await loads.load([engine.target])
     engine.delay_seconds = 1
     clock.now = 20
-    assert await depths.depth([engine.target]) == 12
+    assert await loads.load([engine.target]) == LOAD
     clock.now = 31
     with pytest.raises(MetricsUnavailableError, match=r"1 of 1 leaders: qwen-0-0: .* does not answer \(TimeoutError\)"):
-        await depths.depth([engine.target])
+        await loads.load([engine.target])
 
 
 async def test_one_silent_leader_of_two_is_an_error_not_a_smaller_sum(engine, asking):
-    depths, _ = asking
+    loads, _ = asking
     nobody = Target("qwen-1-0", "127.0.0.1", 1)
     with pytest.raises(MetricsUnavailableError, match="1 of 2 leaders: qwen-1-0: "):
-        await depths.depth([engine.target, nobody])
+        await loads.load([engine.target, nobody])
+
+
+async def test_one_leader_asked_twice_in_a_sum_counts_twice_and_by_kind(engine, asking):
+    loads, _ = asking
+    both = await loads.load([engine.target, engine.target])
+    assert (both.running, both.waiting, both.in_hand) == (14, 10, 24)
 
 
 async def test_no_leader_is_an_error(asking):
     with pytest.raises(MetricsUnavailableError, match="no leader is ready"):
-        await asking[0].depth([])
+        await asking[0].load([])
 
 
 @pytest.mark.parametrize(
@@ -158,10 +165,10 @@ async def test_no_leader_is_an_error(asking):
 async def test_an_odd_answer_is_an_error(engine, asking, status, page, headers):
     engine.status, engine.page, engine.headers = status, page, headers
     with pytest.raises(MetricsUnavailableError):
-        await asking[0].depth([engine.target])
+        await asking[0].load([engine.target])
 
 
 async def test_many_askers_share_one_request(engine, asking):
     engine.delay_seconds = 0.05
-    assert await asyncio.gather(*(asking[0].depth([engine.target]) for _ in range(20))) == [12] * 20
+    assert await asyncio.gather(*(asking[0].load([engine.target]) for _ in range(20))) == [LOAD] * 20
     assert engine.asked == 1

@@ -123,7 +123,7 @@ CASES = [
     ),
     (
         "the autoscaler has no figures",
-        {"spec": SCALED, "scaler": ScalerView(False, "no fresh queue depth")},
+        {"spec": SCALED, "scaler": ScalerView(False, "no fresh figure")},
         {"ScalingActive": "-MetricsUnavailable"},
         "Available",
     ),
@@ -259,7 +259,7 @@ def test_events_tell_news_and_only_news(name, before, after, notes):
         ),
         (
             "unable to fetch metrics from external metrics API: the server could not find the requested resource",
-            "the server could not find the requested resource: nobody serves the queue depth; install the chart with "
+            "the server could not find the requested resource: nobody serves its figures; install the chart with "
             "externalMetrics.install=true",
         ),
         ("something else", "something else"),
