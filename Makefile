@@ -5,7 +5,7 @@ RUN := .venv/bin
 PYTEST := $(RUN)/pytest -q
 DEMO := shardwright-demo
 
-.PHONY: help setup demo demo-down test test-unit test-control-plane e2e e2e-vllm lint bench crd golden clean
+.PHONY: help setup demo demo-down test test-unit test-control-plane e2e e2e-vllm lint bench crd golden vllm-verdicts clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ e2e: ## Ring 3: kind with real kubelets and images, installed by Helm
 	@e2e/cluster/setup.sh kind
 	$(PYTEST) -m "kind and not vllm" e2e
 
-e2e-vllm: ## Ring 3 with the real vLLM on CPUs (downloads about 2 GB the first time)
+e2e-vllm: ## Ring 3 with the real vLLM on CPUs (3 minutes and 6 GB of disk the first time)
 	@e2e/cluster/setup.sh kind
 	$(PYTEST) -m "kind and vllm" e2e
 
@@ -58,6 +58,11 @@ crd: ## Write the CustomResourceDefinition from the models
 golden: ## Write the golden manifests anew; review the difference
 	@e2e/cluster/setup.sh python
 	PYTHONPATH=operator:tests:images/fake-engine $(RUN)/python -m golden.rewrite
+
+vllm-verdicts: ## Ask the real vLLM again for its options and its verdicts (the fake engine must agree with them)
+	VLLM=$$(e2e/vllm/install.sh) && cd images/fake-engine && VLLM_TARGET_DEVICE=cpu VLLM_LOGGING_LEVEL=ERROR $$VLLM/bin/python export_vllm_options.py \
+	  --table fake_engine/data/vllm-0.32.0.json --cases ../../tests/unit/fake_engine/vllm_cases.txt \
+	  --models ../../tests/unit/fake_engine/models --verdicts ../../tests/unit/fake_engine/vllm_verdicts.json
 
 clean: demo-down ## Remove the demo and what tools left in this folder; the cache stays
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
