@@ -1,0 +1,104 @@
+"""The mirror: late news never wins, a slow list brings nobody back, and only what concerns somebody is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shardwright.api import labels
+from shardwright.cluster import kinds
+from shardwright.cluster.store import Store
+from support.nodes import node
+
+KEY = ("default", "small")
+
+
+def pod(name: str, version: int, *, at: str | None = None, gpus: int = 1, ours: bool = True, **status: Any) -> dict[str, Any]:
+    marks = {labels.MANAGED_BY: "shardwright", labels.DEPLOYMENT: "small", labels.REPLICA: "0"} if ours else {}
+    return {
+        "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version), "labels": marks},
+        "spec": {"nodeName": at, "containers": [{"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}]},
+        "status": {"phase": "Pending", **status},
+    }
+
+
+def service(name: str, version: int, *, owner: str | None = "small", **spec: Any) -> dict[str, Any]:
+    reference = {"apiVersion": labels.API_VERSION, "kind": labels.KIND, "name": owner, "uid": "u", "controller": True}
+    return {
+        "metadata": {
+            "name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version),
+            "ownerReferences": [reference] if owner else [],
+        },
+        "spec": spec,
+    }  # fmt: skip
+
+
+def test_an_older_version_changes_nothing() -> None:
+    store = Store()
+    store.put(kinds.SERVICE, service("a", 5, x=1))
+    assert store.put(kinds.SERVICE, service("a", 4, x=2)).key is None
+    assert store.children(KEY)["Service", "a"]["spec"] == {"x": 1}
+
+
+def test_only_what_matters_is_told() -> None:
+    store = Store()
+    assert store.put(kinds.SERVICE, service("a", 1, x=1)).key == KEY
+    assert store.put(kinds.SERVICE, {**service("a", 2, x=1), "status": {"loadBalancer": {}}}).key is None
+    assert store.put(kinds.SERVICE, service("a", 3, x=2)).key == KEY
+
+
+def test_gpus_follow_the_pods() -> None:
+    store = Store()
+    assert store.put(kinds.POD, pod("p", 1)).node is None
+    bound = store.put(kinds.POD, pod("p", 2, at="n", gpus=4))
+    assert (bound.node, bound.freed, store.held()) == ("n", False, {("n", "nvidia.com/gpu"): 4})
+    ended = store.put(kinds.POD, pod("p", 3, at="n", gpus=4, phase="Failed"))
+    assert (ended.node, ended.freed, store.held()) == ("n", True, {})
+
+
+def test_a_list_evicts_what_is_gone_and_spares_what_is_newer() -> None:
+    store = Store()
+    store.put(kinds.POD, pod("gone", 1, at="n"))
+    store.begin_list(kinds.POD)
+    store.put(kinds.POD, pod("newer", 12, at="n"))
+    changes = store.end_list(kinds.POD, seen=[], version=10)
+    assert [change.freed for change in changes] == [True]
+    assert [item["metadata"]["name"] for item in store.pods(KEY)] == ["newer"]
+
+
+def test_a_slow_list_does_not_bring_the_dead_back() -> None:
+    store = Store()
+    store.put(kinds.POD, pod("p", 1, at="n"))
+    store.begin_list(kinds.POD)
+    store.remove(kinds.POD, pod("p", 7, at="n"))
+    store.put(kinds.POD, pod("p", 1, at="n"))
+    store.end_list(kinds.POD, seen=["uid-p"], version=5)
+    assert store.pods(KEY) == () and store.held() == {}
+
+
+def test_a_deletion_of_an_earlier_object_of_that_name_is_ignored() -> None:
+    store = Store()
+    store.put(kinds.SERVICE, service("a", 5) | {"metadata": {**service("a", 5)["metadata"], "uid": "second"}})
+    assert store.remove(kinds.SERVICE, service("a", 4)).key is None
+    assert ("Service", "a") in store.children(KEY)
+
+
+def test_a_known_object_in_a_list_tells_of_a_broken_watch() -> None:
+    store = Store()
+    assert not store.put(kinds.SERVICE, service("a", 1), listed=True).relisted
+    assert store.put(kinds.SERVICE, service("a", 1), listed=True).relisted
+
+
+def test_foreign_objects_take_names_and_give_them_back() -> None:
+    store = Store()
+    store.put(kinds.SERVICE, service("small", 1, owner=None))
+    assert store.takes_name("Service", "default", "small") and not store.children(KEY)
+    assert store.remove(kinds.SERVICE, service("small", 2, owner=None)).released == KEY
+    assert not store.takes_name("Service", "default", "small")
+
+
+def test_a_heartbeat_of_a_node_is_no_news() -> None:
+    store = Store()
+    first, second = node("n"), node("n")
+    first["metadata"]["resourceVersion"], second["metadata"]["resourceVersion"] = "1", "2"
+    assert store.put(kinds.NODE, first).node == "n"
+    assert store.put(kinds.NODE, second).node is None
