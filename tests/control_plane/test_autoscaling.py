@@ -30,7 +30,8 @@ def replicas(cluster, namespace, name):
 
 def test_from_one_to_three_and_back_and_still_when_leaders_are_silent(cluster, namespace, scaling_operator):
     cluster.add_gpu_node("big", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
-    scaling = {"minReplicas": 1, "maxReplicas": 3, "metrics": [{"type": "queueDepth", "target": 4}], "behavior": QUICK}
+    metrics = [{"type": "requestsInHand", "target": 4}, {"type": "queueDepth", "target": 4}]
+    scaling = {"minReplicas": 1, "maxReplicas": 3, "metrics": metrics, "behavior": QUICK}
     with Leaders(cluster, namespace, "qwen") as leaders:
         infd.apply(cluster, namespace, "qwen", replicas=1, autoscaling=scaling)
         infd.wait_available(cluster, namespace, "qwen", 1)
@@ -39,9 +40,16 @@ def test_from_one_to_three_and_back_and_still_when_leaders_are_silent(cluster, n
         )
         infd.wait_for(cluster, namespace, "qwen", "ScalingActive", within_seconds=60)
 
-        leaders.requests_in_hand = 11
+        leaders.requests_in_hand, leaders.waiting = 11, 8
         eventually(lambda: replicas(cluster, namespace, "qwen") == 3, within_seconds=60, what="11 in hand, 4 for each")
         infd.wait_available(cluster, namespace, "qwen", 3)
+
+        leaders.requests_in_hand, leaders.waiting = 9, 0
+        steadily(
+            lambda: replicas(cluster, namespace, "qwen") == 3,
+            for_seconds=8,
+            what="the queue is empty, and what runs still needs three",
+        )
 
         leaders.requests_in_hand = None
         found = infd.wait_for(cluster, namespace, "qwen", "ScalingActive", "False", "MetricsUnavailable", 90)

@@ -11,9 +11,10 @@ import pytest
 
 from shardwright.api.labels import PLURAL
 from shardwright.api.spec import AutoscalingSpec, MetricTarget
-from shardwright.manifests.hpa import QUEUE_DEPTH_METRIC, horizontal_pod_autoscaler
+from shardwright.manifests.hpa import QUEUE_DEPTH_METRIC, REQUESTS_IN_HAND_METRIC, horizontal_pod_autoscaler
 from shardwright.manifests.identity import DeploymentIdentity
 from shardwright.metrics.certificates import SECRET_NAME
+from shardwright.metrics.scrape import Load
 from shardwright.status import build_status
 from support.cluster import ControlPlane
 from support.external_metrics import Client, ServedMetrics
@@ -57,16 +58,17 @@ def front_proxy(control_plane: ControlPlane, served: ServedMetrics) -> Client:
 
 
 def test_a_figure_comes_through_the_api_server(control_plane, served):
-    served.figures["team-a", "qwen"] = 12
-    answer = json.loads(control_plane.kubectl.run("get", "--raw", path("team-a")))
-    assert answer["kind"] == "ExternalMetricValueList"
-    assert [(item["metricName"], item["value"]) for item in answer["items"]] == [(QUEUE_DEPTH_METRIC, "12")]
+    served.figures["team-a", "qwen"] = Load(running=7, waiting=5)
+    for metric, value in ((QUEUE_DEPTH_METRIC, "5"), (REQUESTS_IN_HAND_METRIC, "12")):
+        answer = json.loads(control_plane.kubectl.run("get", "--raw", path("team-a", metric=metric)))
+        assert answer["kind"] == "ExternalMetricValueList"
+        assert [(item["metricName"], item["value"]) for item in answer["items"]] == [(metric, value)]
     assert served.answers[-1] == 200
 
 
 def test_it_is_discovered(control_plane, served):
     resources = json.loads(control_plane.kubectl.run("get", "--raw", API))["resources"]
-    assert [resource["name"] for resource in resources] == [QUEUE_DEPTH_METRIC]
+    assert [resource["name"] for resource in resources] == [QUEUE_DEPTH_METRIC, REQUESTS_IN_HAND_METRIC]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_the_front_proxy_must_name_a_user(front_proxy):
 
 
 def test_what_a_user_may_read_is_the_api_servers_decision(control_plane, served, front_proxy):
-    served.figures["team-a", "qwen"] = 3
+    served.figures["team-a", "qwen"] = Load(0, 3)
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "metrics-reader"}
     everywhere = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -142,7 +144,7 @@ def test_what_a_user_may_read_is_the_api_servers_decision(control_plane, served,
 
 
 def test_a_lost_certificate_is_made_anew_and_the_api_server_still_gets_in(control_plane, served):
-    served.figures["team-a", "qwen"] = 5
+    served.figures["team-a", "qwen"] = Load(0, 5)
     before = trusted(control_plane)
     control_plane.kubectl.delete("secret", SECRET_NAME, namespace=SYSTEM)
     served.refresh()
@@ -151,7 +153,7 @@ def test_a_lost_certificate_is_made_anew_and_the_api_server_still_gets_in(contro
 
 
 def test_a_certificate_that_was_edited_by_hand_is_replaced_and_its_authority_kept(control_plane, served):
-    served.figures["team-a", "qwen"] = 5
+    served.figures["team-a", "qwen"] = Load(0, 5)
     before = trusted(control_plane)
     control_plane.kubectl.patch("secret", SECRET_NAME, {"data": {"tls.key": base64.b64encode(b"x").decode()}}, SYSTEM)
     served.refresh()
@@ -170,7 +172,7 @@ def test_a_bundle_that_was_edited_by_hand_is_put_right(control_plane, served):
 
 
 def test_the_real_autoscaler_scales_by_it_and_holds_still_when_figures_are_lost(cluster, served, namespace):
-    served.figures[namespace, "qwen"] = 11
+    served.figures[namespace, "qwen"] = Load(running=0, waiting=11)
     deployment = {
         "apiVersion": "shardwright.io/v1alpha1",
         "kind": "InferenceDeployment",
@@ -184,14 +186,14 @@ def test_the_real_autoscaler_scales_by_it_and_holds_still_when_figures_are_lost(
     )
     say_replicas(cluster, deployment, 1)
     cluster.kubectl.apply(horizontal_pod_autoscaler(DeploymentIdentity("qwen", namespace, uid), scaling, 8))
-    eventually(lambda: wanted(cluster, namespace) == 3, within_seconds=40, what="11 requests at 4 each make 3 replicas")
+    eventually(lambda: wanted(cluster, namespace) == 3, within_seconds=40, what="11 waiting at 4 each make 3 replicas")
     say_replicas(cluster, deployment, 3)
     served.figures[namespace, "qwen"] = "qwen-0-0: /metrics does not answer"
     eventually(lambda: "does not answer" in scaling_message(cluster, namespace), what="the autoscaler says why")
     steadily(
         lambda: wanted(cluster, namespace) == 3, for_seconds=6, what="nothing is scaled on figures that are not there"
     )
-    served.figures[namespace, "qwen"] = 0
+    served.figures[namespace, "qwen"] = Load(9, 0)
     eventually(lambda: wanted(cluster, namespace) == 1, within_seconds=40, what="an empty queue needs one replica")
 
 

@@ -296,7 +296,7 @@ CASES = (
             "autoscaling": {
                 "minReplicas": 1,
                 "maxReplicas": 3,
-                "metrics": [{"type": "queueDepth", "target": 8}],
+                "metrics": [{"type": "queueDepth", "target": 4}, {"type": "requestsInHand", "target": 64}],
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
             }
         },

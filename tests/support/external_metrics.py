@@ -12,15 +12,15 @@ from typing import Any
 
 from shardwright.cluster.client import ApiClient
 from shardwright.cluster.login import login
-from shardwright.metrics.scrape import MetricsUnavailableError
+from shardwright.metrics.scrape import Load, MetricsUnavailableError
 from shardwright.metrics.serve import Endpoint, ExternalMetricsServer
 
 
 class ServedMetrics:
-    """`figures[namespace, name]` is what is told; a text is why nothing can be told."""
+    """`figures[namespace, name]` is the load that is told; a text is why nothing can be told."""
 
     def __init__(self, kubeconfig: Path, namespace: str, service: str, port: int) -> None:
-        self.figures: dict[tuple[str, str], int | str] = {}
+        self.figures: dict[tuple[str, str], Load | str] = {}
         self.answers: list[int] = []
         self._kubeconfig, self._endpoint = kubeconfig, Endpoint(namespace, service, "127.0.0.1", port)
         self._loop = asyncio.new_event_loop()
@@ -50,10 +50,10 @@ class ServedMetrics:
 
     async def _run(self) -> None:
         async with ApiClient(await login({"KUBECONFIG": str(self._kubeconfig)})) as client:
-            self.server = ExternalMetricsServer(client.exchange, self._depth, self._endpoint, self.answers.append)
+            self.server = ExternalMetricsServer(client.exchange, self._load, self._endpoint, self.answers.append)
             await self.server.run()
 
-    async def _depth(self, namespace: str, name: str) -> int | None:
+    async def _load(self, namespace: str, name: str) -> Load | None:
         figure = self.figures.get((namespace, name))
         if isinstance(figure, str):
             raise MetricsUnavailableError(figure)

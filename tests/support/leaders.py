@@ -10,10 +10,11 @@ PORT = 8000
 
 
 class Leaders:
-    """All ready leaders of one deployment share a load evenly; None = they fall silent (connections are closed)."""
+    """All ready leaders of one deployment share a load evenly, some of it waiting; None = they close connections."""
 
     def __init__(self, cluster: ControlPlane, namespace: str, name: str) -> None:
         self.requests_in_hand: int | None = 0
+        self.waiting = 0
         self.asked = 0
         self._cluster, self._namespace, self._name = cluster, namespace, name
         self._servers: dict[str, ThreadingHTTPServer] = {}
@@ -49,8 +50,9 @@ class Leaders:
         if in_hand is None:
             return None
         running = infd.get(self._cluster, self._namespace, self._name)["status"]["readyReplicas"] or 1
-        share = in_hand / running
-        return f'vllm:num_requests_running{{engine="0"}} {share}\nvllm:num_requests_waiting{{engine="0"}} 0\n'.encode()
+        waiting = self.waiting / running
+        figures = {"vllm:num_requests_running": in_hand / running - waiting, "vllm:num_requests_waiting": waiting}
+        return "".join(f'{name}{{engine="0"}} {value}\n' for name, value in figures.items()).encode()
 
 
 def _handler(leaders: Leaders) -> type[BaseHTTPRequestHandler]:

@@ -62,6 +62,33 @@ def test_the_autoscaler_without_a_ceiling_takes_what_would_fit():
     assert scaler["spec"]["scaleTargetRef"]["kind"] == labels.KIND
 
 
+def scaled_on(autoscaling: dict, **spec: object) -> list[tuple[str, str]]:
+    case = Case("x", PLAIN | {"autoscaling": autoscaling} | spec, Layout(), "l40s-4")
+    scaler = next(d for d in objects_of(case) if d["kind"] == "HorizontalPodAutoscaler")
+    metrics = [metric["external"] for metric in scaler["spec"]["metrics"]]
+    assert all(metric["metric"]["selector"] == {"matchLabels": {labels.DEPLOYMENT: "x"}} for metric in metrics)
+    return [(metric["metric"]["name"], metric["target"]["averageValue"]) for metric in metrics]
+
+
+def test_every_metric_that_is_asked_for_reaches_the_autoscaler_under_its_own_name():
+    asked = [{"type": "queueDepth", "target": 4}, {"type": "requestsInHand", "target": 64}]
+    assert scaled_on({"metrics": asked}) == [("shardwright_queue_depth", "4"), ("shardwright_requests_in_hand", "64")]
+    assert scaled_on({"metrics": asked[:1]}) == [("shardwright_queue_depth", "4")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "in_hand"),
+    [
+        ({}, "117"),
+        ({"engine": {"args": {"max-num-seqs": "16"}}}, "12"),
+        ({"engine": {"args": {"max-num-seqs": "1"}}}, "1"),
+        ({"objective": {"typicalPromptTokens": 8192, "typicalOutputTokens": 1808}}, "15"),
+    ],
+)
+def test_without_metrics_the_target_is_what_a_replica_can_do_and_a_queue_is_borne_as_little(spec, in_hand):
+    assert scaled_on({}, **spec) == [("shardwright_requests_in_hand", in_hand), ("shardwright_queue_depth", "4")]
+
+
 def test_a_group_is_pinned_to_its_nodes_one_pod_each():
     affinity = pod(Case("x", PLAIN, GROUP_LAYOUT, "l40s-4", replicas=2), replica=1)["affinity"]
     terms = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
