@@ -246,7 +246,11 @@ def verdicts(cases: Path, models: Path) -> list[Json]:
         argv = ["serve", *([str(models / model)] if model != "-" else []), *arguments]
         answers.append({"case": line, **verdict(argv, int(gpus))})
         answers[-1].update(
-            {key: value.replace(f"{models}/", "") for key, value in answers[-1].items() if key == "says"}
+            {
+                key: re.sub(r" at 0x[0-9a-f]+", "", value.replace(f"{models}/", ""))
+                for key, value in answers[-1].items()
+                if key == "says"
+            }
         )
     return answers
 

@@ -101,7 +101,7 @@ def test_environment_is_read_by_the_operator():
     read = settings.from_environment({entry["name"]: entry.get("value", "") for entry in container["env"]})
     assert read.namespaces == ("team-a", "team-b")
     assert (read.resync_seconds, read.cache_host_path) == (30, "/cache")
-    assert read.images.find("vllm", "nvidia") == "registry.example/vllm:1"
+    assert read.images["vllm", "nvidia"] == "registry.example/vllm:1"
     assert read.external_metrics_service == "shardwright-external-metrics"
 
 
@@ -111,7 +111,8 @@ def test_operator_runs_without_privileges():
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["containers"][0]["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}  # fmt: skip
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
 
 
 def test_rules_name_every_child_and_no_wildcard():

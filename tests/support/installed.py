@@ -108,10 +108,9 @@ class Installed:
             self.kubectl.run("get", "infd", "-n", namespace, "-o", "yaml"),
             self.kubectl.run("logs", "-n", "shardwright-system", "deployment/shardwright", "--tail=40"),
         ]
-        for pod in self.kubectl.list("pods", namespace):
-            parts.append(
-                f"--- {pod['metadata']['name']}\n{self.kubectl.run('logs', pod['metadata']['name'], '-n', namespace, '--tail=20', '--ignore-errors')}"
-            )
+        names = [pod["metadata"]["name"] for pod in self.kubectl.list("pods", namespace)]
+        logs = ("logs", "-n", namespace, "--tail=20", "--ignore-errors")
+        parts += [f"--- {name}\n{self.kubectl.run(*logs, name)}" for name in names]
         return "\n".join(parts)[-12000:]
 
     def _client(self, *words: str) -> str:
