@@ -1,8 +1,9 @@
-"""How fast deployments become objects: the operator against a bare client that makes the same writes, on a real control plane.
+"""How fast deployments become objects: the operator against a bare client that makes the same writes.
 
-The clock runs from the first POST of an InferenceDeployment to the last child seen by an independent watch. Nodes and pods are
-simulated by kwok; validation, planning and RBAC are on, and there are GPUs for all. What the operator writes for one deployment
-is recorded once by a proxy; the bare client sends exactly these server-side applies, status included, for every deployment.
+On a real control plane with nodes and pods simulated by kwok; validation, planning and RBAC are on, and there are GPUs
+for all. The clock runs from the first POST of an InferenceDeployment to the last child seen by an independent watch.
+What the operator writes for one deployment is recorded once by a proxy; the bare client sends exactly these
+server-side applies, status included, for every deployment.
 
     .venv/bin/python bench/reconcile_rate.py [--sizes 1,10,100,500] [--json FILE]
 """
@@ -96,16 +97,22 @@ class Api:
 
     async def __aenter__(self) -> Api:
         connector = aiohttp.TCPConnector(ssl=self.tls, limit=64)
-        self.session = aiohttp.ClientSession(connector=connector, headers=self.headers, timeout=aiohttp.ClientTimeout(total=None))
+        self.session = aiohttp.ClientSession(
+            connector=connector, headers=self.headers, timeout=aiohttp.ClientTimeout(total=None)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self.session:
             await self.session.close()
 
-    async def call(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> dict[str, Any]:
+    async def call(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
         assert self.session
-        async with self.session.request(method, self.server + path, data=body, headers={"Content-Type": content_type}) as answer:
+        async with self.session.request(
+            method, self.server + path, data=body, headers={"Content-Type": content_type}
+        ) as answer:
             content = await answer.read()
             if answer.status >= 400 and not (method == "DELETE" and answer.status == 404):
                 raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
@@ -147,7 +154,9 @@ class Seen:
                         self._added(kind, orjson.loads(line)["object"]["metadata"])
 
     def _added(self, kind: str, metadata: dict[str, Any]) -> None:
-        owner = next((r["name"] for r in metadata.get("ownerReferences", ()) if r["kind"] == "InferenceDeployment"), None)
+        owner = next(
+            (r["name"] for r in metadata.get("ownerReferences", ()) if r["kind"] == "InferenceDeployment"), None
+        )
         if owner is None:
             return
         names = self._names.setdefault(owner, set())
@@ -217,8 +226,12 @@ async def recorder(api: Api, writes: list[Write]) -> AsyncIterator[str]:
         headers = {k: v for k, v in request.headers.items() if k.lower() in {"authorization", "content-type", "accept"}}
         if request.method == "PATCH":
             writes.append(Write(request.method, request.path_qs, request.content_type, body))
-        async with api.session.request(request.method, api.server + request.path_qs, data=body or None, headers=headers) as answer:
-            reply = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")})
+        async with api.session.request(
+            request.method, api.server + request.path_qs, data=body or None, headers=headers
+        ) as answer:
+            reply = web.StreamResponse(
+                status=answer.status, headers={"Content-Type": answer.headers.get("Content-Type", "")}
+            )
             await reply.prepare(request)
             async for piece in answer.content.iter_any():
                 await reply.write(piece)
@@ -310,7 +323,9 @@ async def bench(cluster: ControlPlane, sizes: list[int], folder: Path) -> list[R
     cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     cluster.kubectl.apply(*_user_rights(account))
     for index in range(NODES):
-        cluster.add_gpu_node(f"h100-{index}", "h100", gpus=GPUS_PER_NODE, annotations={"shardwright.io/gpu-link": "nvswitch"})
+        cluster.add_gpu_node(
+            f"h100-{index}", "h100", gpus=GPUS_PER_NODE, annotations={"shardwright.io/gpu-link": "nvswitch"}
+        )
     kubeconfig = cluster.kubeconfig_of(account, SYSTEM, folder / "operator.kubeconfig")
     results = []
     async with Api(kubeconfig) as api, Api(cluster.kubeconfig) as admin:
@@ -329,7 +344,11 @@ async def bench(cluster: ControlPlane, sizes: list[int], folder: Path) -> list[R
 def _user_rights(account: str) -> list[dict[str, Any]]:
     """The bare client has the operator's identity, and may make deployments besides."""
     name = {"name": "bench-user"}
-    rule = {"apiGroups": ["shardwright.io"], "resources": ["inferencedeployments"], "verbs": ["create", "get", "list", "watch"]}
+    rule = {
+        "apiGroups": ["shardwright.io"],
+        "resources": ["inferencedeployments"],
+        "verbs": ["create", "get", "list", "watch"],
+    }
     return [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": name, "rules": [rule]},
         {
@@ -358,7 +377,9 @@ async def by_bare_client(api: Api, writes: list[Write], size: int) -> Result:
     return result("bare client", size, whole, each, time.process_time() - cpu, None, len(writes))
 
 
-def result(who: str, size: int, whole: float, each: list[float], cpu: float, peak: float | None, calls: float) -> Result:
+def result(
+    who: str, size: int, whole: float, each: list[float], cpu: float, peak: float | None, calls: float
+) -> Result:
     p95 = sorted(each)[min(len(each) - 1, int(len(each) * 0.95))]
     return Result(who, size, whole, size / whole, statistics.median(each), p95, cpu, peak, calls)
 
@@ -368,8 +389,8 @@ def print_table(results: list[Result]) -> None:
     for r in results:
         peak = f"{r.peak_mib:6.0f}" if r.peak_mib else "     -"
         print(
-            f"{r.who:12} {r.deployments:4} {r.seconds:8.2f} {r.per_second:7.1f} {r.median_seconds:7.2f} {r.p95_seconds:7.2f} "
-            f"{r.cpu_seconds:6.1f} {peak} {r.calls_per_deployment:6.1f}"
+            f"{r.who:12} {r.deployments:4} {r.seconds:8.2f} {r.per_second:7.1f} {r.median_seconds:7.2f} "
+            f"{r.p95_seconds:7.2f} {r.cpu_seconds:6.1f} {peak} {r.calls_per_deployment:6.1f}"
         )
     for mine, bare in zip(results[::2], results[1::2], strict=True):
         print(f"{'':12} {mine.deployments:4} {mine.per_second / bare.per_second:8.0%} of the bare client's rate")

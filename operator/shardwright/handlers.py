@@ -56,7 +56,7 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def _address(kind: Kind) -> tuple[str, ...]:
+def _address(kind: Kind) -> tuple[str, str] | tuple[str, str, str]:
     return (kind.group, kind.version, kind.plural) if kind.group else (kind.version, kind.plural)
 
 

@@ -1,4 +1,6 @@
-"""A queue of keys: each key at most once, never in two workers, retried with a growing delay. Knows nothing of what keys mean.
+"""A queue of keys: each key at most once, never in two workers, retried with a growing delay.
+
+Knows nothing of what keys mean.
 
 A key that is added while it is worked on is worked on again afterwards. Between two starts of one key lies at least
 `interval_seconds`. The queue has a gate: while it is closed keys gather, and workers wait; a Lease can hold it.

@@ -1,4 +1,6 @@
-"""The operator's settings, read once from the environment. Decides names, defaults and bounds; knows nothing that uses them.
+"""The operator's settings, read once from the environment.
+
+Decides names, defaults and bounds; knows nothing that uses them.
 
 Every variable is documented in docs/operations.md; a value that makes no sense stops the start with a sentence.
 """
@@ -76,7 +78,8 @@ _TEXTS: Mapping[str, str] = {
     "EXTERNAL_METRICS_SERVICE": "external_metrics_service",
 }
 _INTEGERS = frozenset({
-    "workers", "health_port", "metrics_port", "external_metrics_port", "unreachable_seconds", "grace_seconds", "pre_stop_seconds",
+    "workers", "health_port", "metrics_port", "external_metrics_port", "unreachable_seconds", "grace_seconds",
+    "pre_stop_seconds",
 })  # fmt: skip
 _CHOICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "LOG_LEVEL": ("log_level", ("DEBUG", "INFO", "WARNING", "ERROR")),

@@ -23,7 +23,9 @@ def one_has_them(cluster: ControlPlane, namespace: str, names: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("order", ["node first", "deployments first", "while the operator is away", "at once"])
-def test_one_gets_them_and_the_other_says_so(cluster: ControlPlane, namespace: str, start_operator: StartOperator, order: str) -> None:
+def test_one_gets_them_and_the_other_says_so(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator, order: str
+) -> None:
     names = ("one", "other")
     operator = start_operator()
     if order != "deployments first":
@@ -44,7 +46,9 @@ def test_one_gets_them_and_the_other_says_so(cluster: ControlPlane, namespace: s
         operator.start()
     eventually(lambda: one_has_them(cluster, namespace, names), what="one runs, the other waits")
     steadily(lambda: one_has_them(cluster, namespace, names), for_seconds=2)
-    winner = next(name for name in names if infd.condition(infd.get(cluster, namespace, name), "Available")["status"] == "True")
+    winner = next(
+        name for name in names if infd.condition(infd.get(cluster, namespace, name), "Available")["status"] == "True"
+    )
     loser = next(name for name in names if name != winner)
     assert not infd.pods(cluster, namespace, loser)
     cluster.kubectl.delete(infd.KIND, winner, namespace=namespace)

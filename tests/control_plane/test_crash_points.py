@@ -1,4 +1,4 @@
-"""The operator is killed at every write of a first reconcile, before and after it, and started again: the same end each time."""
+"""Killed before and after every write of a first reconcile, and started again, the operator makes the same objects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ def settled(cluster: ControlPlane, namespace: str) -> tuple[dict[tuple[str, str]
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_every_write_the_same_objects_stand_in_the_end(
-    cluster: ControlPlane, namespace: str, start_operator: StartOperator, proxy: CountingProxy, moment: Literal["before", "after"]
+    cluster: ControlPlane,
+    namespace: str,
+    start_operator: StartOperator,
+    proxy: CountingProxy,
+    moment: Literal["before", "after"],
 ) -> None:
     for name in ("h100-a", "h100-b"):
         cluster.add_gpu_node(name, "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})

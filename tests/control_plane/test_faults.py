@@ -1,4 +1,7 @@
-"""What breaks around the operator: watches, nodes, the API server, hands that edit. Each row of docs/faults.md that needs no real pod."""
+"""What breaks around the operator: watches, nodes, the API server, hands that edit.
+
+Each row of docs/faults.md that needs no real pod.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,12 @@ def test_edited_by_hand_is_put_right(fleet: ControlPlane, namespace: str, start_
     infd.apply(fleet, namespace, "small", replicas=1)
     infd.wait_available(fleet, namespace, "small", 1)
     wanted = {key: infd.lasting(item) for key, item in infd.owned(fleet, namespace, "small").items()}
-    fleet.kubectl.patch("service", "small", {"spec": {"ports": [{"port": 1, "name": "http", "targetPort": 1}]}}, namespace)
-    fleet.kubectl.patch("service", "small-pods", {"metadata": {"labels": {"shardwright.io/deployment": "another"}}}, namespace)
+    fleet.kubectl.patch(
+        "service", "small", {"spec": {"ports": [{"port": 1, "name": "http", "targetPort": 1}]}}, namespace
+    )
+    fleet.kubectl.patch(
+        "service", "small-pods", {"metadata": {"labels": {"shardwright.io/deployment": "another"}}}, namespace
+    )
     fleet.kubectl.patch("statefulset", "small-0", {"spec": {"replicas": 0}}, namespace)
     fleet.kubectl.patch("pdb", "small", {"spec": {"maxUnavailable": 7}}, namespace)
     eventually(
@@ -55,7 +62,9 @@ def test_an_edited_status_is_put_right(fleet: ControlPlane, namespace: str, star
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=1)
     infd.wait_available(fleet, namespace, "small", 1)
-    fleet.kubectl.patch(infd.KIND, "small", {"status": {"readyReplicas": 77, "layout": "wrong"}}, namespace, subresource="status")
+    fleet.kubectl.patch(
+        infd.KIND, "small", {"status": {"readyReplicas": 77, "layout": "wrong"}}, namespace, subresource="status"
+    )
     eventually(lambda: infd.get(fleet, namespace, "small")["status"]["readyReplicas"] == 1)
 
 
@@ -77,7 +86,9 @@ def test_a_name_that_is_taken_is_left_alone(fleet: ControlPlane, namespace: str,
     assert ("Service", "small") in infd.owned(fleet, namespace, "small")
 
 
-def test_a_node_that_disappears_becomes_a_condition(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_node_that_disappears_becomes_a_condition(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     operator = start_operator()
     infd.apply(fleet, namespace, "big", replicas=2, layout={"tensor": 8, "pipeline": 1}, model=infd.LARGE)
     infd.wait_available(fleet, namespace, "big", 2)
@@ -91,7 +102,9 @@ def test_a_node_that_disappears_becomes_a_condition(fleet: ControlPlane, namespa
     assert sorted(nodes[0] for nodes in infd.nodes_of(found).values()) == ["h100-a", "h100-c"]
 
 
-def test_a_replica_moves_to_a_free_node_when_its_own_is_gone(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_replica_moves_to_a_free_node_when_its_own_is_gone(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "big", replicas=1, layout={"tensor": 8, "pipeline": 1}, model=infd.LARGE)
     found = infd.wait_available(fleet, namespace, "big", 1)
@@ -130,7 +143,9 @@ def test_what_was_deleted_while_the_watch_was_cut_is_seen_after_it(
     infd.wait_available(fleet, namespace, "third", 1, within_seconds=60)
 
 
-def test_the_api_server_restarts_in_the_middle(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_the_api_server_restarts_in_the_middle(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     operator = start_operator()
     for index in range(4):
         infd.apply(fleet, namespace, f"d{index}", replicas=1)
@@ -142,13 +157,17 @@ def test_the_api_server_restarts_in_the_middle(fleet: ControlPlane, namespace: s
     assert operator.running
 
 
-def test_a_bug_in_one_reconcile_marks_that_one(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_bug_in_one_reconcile_marks_that_one(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     """A kept plan of a shape that nobody foresaw stands for a bug: the deployment says so, its neighbour is served."""
     operator = start_operator()
     infd.apply(fleet, namespace, "broken", replicas=1)
     infd.wait_available(fleet, namespace, "broken", 1)
     operator.stop()
-    revision = next(item for (kind, _), item in infd.owned(fleet, namespace, "broken").items() if kind == "ControllerRevision")
+    revision = next(
+        item for (kind, _), item in infd.owned(fleet, namespace, "broken").items() if kind == "ControllerRevision"
+    )
     fleet.kubectl.apply(_bewildering(revision))
     operator.start()
     infd.wait_for(fleet, namespace, "broken", "Degraded", "True", "InternalError")
@@ -157,7 +176,9 @@ def test_a_bug_in_one_reconcile_marks_that_one(fleet: ControlPlane, namespace: s
     assert infd.pods(fleet, namespace, "broken"), "nothing that runs is touched"
 
 
-def test_a_refused_change_keeps_what_runs_healing(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_refused_change_keeps_what_runs_healing(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     operator = start_operator()
     infd.apply(fleet, namespace, "small", replicas=1)
     infd.wait_available(fleet, namespace, "small", 1)
@@ -190,7 +211,9 @@ def test_a_lost_pod_of_a_group_is_told_and_the_group_made_anew(
     eventually(anew, what="both pods are new")
     found = infd.wait_available(fleet, namespace, "group", 1)
     assert found["status"]["replicaStates"][0]["incarnation"] == 1
-    notes = [item["reason"] for item in fleet.kubectl.list("events", namespace) if item["involvedObject"]["name"] == "group"]
+    notes = [
+        item["reason"] for item in fleet.kubectl.list("events", namespace) if item["involvedObject"]["name"] == "group"
+    ]
     assert {"PodLost", "PodRestarted"} & set(notes), notes
 
 
@@ -208,6 +231,6 @@ def _bewildering(revision: Object) -> Object:
     data["plan"]["placements"][0]["layout"] = {"tensor": 0, "nodes_per_replica": 0}
     metadata = {key: revision["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
     return {
-        "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {**metadata, "name": revision["metadata"]["name"] + "-x"},
-        "data": data, "revision": 1000,
+        "apiVersion": "apps/v1", "kind": "ControllerRevision", "data": data, "revision": 1000,
+        "metadata": {**metadata, "name": revision["metadata"]["name"] + "-x"},
     }  # fmt: skip

@@ -25,9 +25,12 @@ NODES: dict[str, dict[str, Any]] = {
     "memory-zero": {"labels": {"nvidia.com/gpu.memory": "0", "nvidia.com/gpu.product": "Nothing-9000"}},
     "product-nobody-knows": {"labels": {"nvidia.com/gpu.product": "Zzyzx-9", "nvidia.com/gpu.memory": None}},
     "product-nobody-knows-2": {"labels": {"nvidia.com/gpu.product": "X", "nvidia.com/gpu.memory": None}},
-    "no-product": {"labels": {"nvidia.com/gpu.product": None, "nvidia.com/gpu.memory": None, "nvidia.com/gpu.machine": None}},
+    "no-product": {"labels": dict.fromkeys(("nvidia.com/gpu.product", "nvidia.com/gpu.memory", "nvidia.com/gpu.machine"))},
     "labels-without-devices": {"gpus": 0},
-    "mig-mixed": {"labels": {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig-1g.10gb.count": "7"}, "resource": "nvidia.com/mig-1g.10gb"},
+    "mig-mixed": {
+        "labels": {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig-1g.10gb.count": "7"},
+        "resource": "nvidia.com/mig-1g.10gb",
+    },
     "devices-without-labels": {"product": ""},
     "link-nobody-knows": {"annotations": {"shardwright.io/gpu-link": "string-and-two-cans"}},
     "bandwidth-without-unit": {"annotations": {"shardwright.io/gpu-link-bandwidth": "450"}},
@@ -96,7 +99,9 @@ def test_malformed_nodes_are_named_and_the_healthy_one_is_used(
 
     def unnamed() -> set[str]:
         events = cluster.kubectl.list("events", "default")
-        named = {event["involvedObject"]["name"] for event in events if event["source"].get("component") == "shardwright"}
+        named = {
+            event["involvedObject"]["name"] for event in events if event["source"].get("component") == "shardwright"
+        }
         return set(NODES) - named
 
     eventually(lambda: not unnamed(), what="every malformed node has an Event that says why")

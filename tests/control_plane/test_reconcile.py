@@ -1,4 +1,4 @@
-"""From an InferenceDeployment to its objects and back to nothing, against a real API server, scheduler and controllers."""
+"""From an InferenceDeployment to its objects and back to nothing, against a real control plane."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import pytest
 
 from support import deployments as infd
 from support.cluster import ControlPlane
+from support.deployments import StartOperator
 from support.proxy import CountingProxy
 from support.waiting import eventually, steadily
-
-from support.deployments import StartOperator
 
 
 @pytest.fixture
@@ -22,7 +21,9 @@ def fleet(cluster: ControlPlane) -> ControlPlane:
     return cluster
 
 
-def test_a_deployment_becomes_objects_on_the_planned_nodes(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_deployment_becomes_objects_on_the_planned_nodes(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=2)
     found = infd.wait_available(fleet, namespace, "small", 2)
@@ -36,7 +37,9 @@ def test_a_deployment_becomes_objects_on_the_planned_nodes(fleet: ControlPlane, 
     assert infd.condition(found, "Accepted")["status"] == infd.condition(found, "Planned")["status"] == "True"
 
 
-def test_a_group_over_two_nodes_lands_on_both(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_group_over_two_nodes_lands_on_both(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "group", model=infd.LARGE, replicas=1, layout={"nodesPerReplica": 2})
     found = infd.wait_available(fleet, namespace, "group", 1)
@@ -100,7 +103,9 @@ def test_only_what_must_change_changes(fleet: ControlPlane, namespace: str, star
     assert uids == {pod["metadata"]["uid"] for pod in pods_before.values()}
 
 
-def test_kubectl_scale_makes_and_removes_whole_sets(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_kubectl_scale_makes_and_removes_whole_sets(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=1)
     infd.wait_available(fleet, namespace, "small", 1)
@@ -113,7 +118,9 @@ def test_kubectl_scale_makes_and_removes_whole_sets(fleet: ControlPlane, namespa
     assert infd.pods(fleet, namespace, "small")["small-0-0"]["metadata"]["uid"] == first
 
 
-def test_absent_replicas_are_derived_once_and_then_the_users(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_absent_replicas_are_derived_once_and_then_the_users(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "small", placement={"maxGPUs": 2}, layout={"tensor": 1, "pipeline": 1})
     found = infd.wait_available(fleet, namespace, "small", 2)
@@ -127,7 +134,9 @@ def test_absent_replicas_are_derived_once_and_then_the_users(fleet: ControlPlane
     assert infd.get(fleet, namespace, "small")["spec"]["replicas"] == 1
 
 
-def test_suspend_runs_nothing_and_keeps_the_plan(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_suspend_runs_nothing_and_keeps_the_plan(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=1)
     plan = infd.wait_available(fleet, namespace, "small", 1)["status"]["plan"]["placements"][0]
@@ -140,12 +149,15 @@ def test_suspend_runs_nothing_and_keeps_the_plan(fleet: ControlPlane, namespace:
     infd.wait_available(fleet, namespace, "small", 1)
 
 
-def test_a_changed_engine_rolls_replica_by_replica(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_changed_engine_rolls_replica_by_replica(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=3)
     infd.wait_available(fleet, namespace, "small", 3)
     fleet.kubectl.patch(infd.KIND, "small", {"spec": {"engine": {"args": {"max-num-seqs": "32"}}}}, namespace)
     least = 3
+
     def rolled() -> bool:
         nonlocal least
         pods = infd.pods(fleet, namespace, "small").values()
@@ -153,12 +165,15 @@ def test_a_changed_engine_rolls_replica_by_replica(fleet: ControlPlane, namespac
         least = min(least, len(ready))
         new = [p for p in ready if any("max-num-seqs" in word for word in p["spec"]["containers"][0].get("args", []))]
         return len(new) == 3
+
     eventually(rolled, within_seconds=60, what="all pods run with the new argument", every_seconds=0.1)
     assert least >= 2, "more than maxUnavailable replicas were down at once"
     infd.wait_available(fleet, namespace, "small", 3)
 
 
-def test_a_version_that_never_starts_stops_the_roll(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+def test_a_version_that_never_starts_stops_the_roll(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
     """A pod that cannot be scheduled stands for a version that does not come up."""
     start_operator()
     infd.apply(fleet, namespace, "small", replicas=2)
@@ -166,6 +181,10 @@ def test_a_version_that_never_starts_stops_the_roll(fleet: ControlPlane, namespa
     huge = {"podTemplate": {"resources": {"requests": {"cpu": "100000"}, "limits": {"cpu": "100000"}}}}
     fleet.kubectl.patch(infd.KIND, "small", {"spec": huge}, namespace)
     infd.wait_for(fleet, namespace, "small", "Degraded", "True", "PodUnschedulable")
-    steadily(lambda: infd.get(fleet, namespace, "small")["status"]["readyReplicas"] == 1, for_seconds=4, what="one still serves")
+    steadily(
+        lambda: infd.get(fleet, namespace, "small")["status"]["readyReplicas"] == 1,
+        for_seconds=4,
+        what="one still serves",
+    )
     fleet.kubectl.patch(infd.KIND, "small", {"spec": {"podTemplate": {"resources": None}}}, namespace)
     infd.wait_available(fleet, namespace, "small", 2)

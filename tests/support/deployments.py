@@ -1,4 +1,7 @@
-"""InferenceDeployments as tests write them, and what tests ask of them. Knows the resource's words, nothing of the operator."""
+"""InferenceDeployments as tests write them, and what tests ask of them.
+
+Knows the resource's words, nothing of the operator.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Carries out writes that were decided elsewhere: applies, deletions, status, events. Decides only what an answer means."""
+"""Carries out writes that were decided elsewhere: applies, deletions, status, events.
+
+Decides only what an answer means.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +55,9 @@ class Writer:
     async def status(self, deployment: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Make `status` the whole status of the deployment. Raises ApiError."""
         body = self._address(deployment) | {"status": dict(status)}
-        live = await self._client.apply(body, kinds.DEPLOYMENT, manager=labels.FIELD_MANAGER, force=True, subresource="status")
+        live = await self._client.apply(
+            body, kinds.DEPLOYMENT, manager=labels.FIELD_MANAGER, force=True, subresource="status"
+        )
         self._store.put(kinds.DEPLOYMENT, live)
 
     async def derived_replicas(self, deployment: Mapping[str, Any], replicas: int) -> None:
@@ -61,7 +66,9 @@ class Writer:
         live = await self._client.apply(body, kinds.DEPLOYMENT, manager=DERIVED_MANAGER, force=False)
         self._store.put(kinds.DEPLOYMENT, live)
 
-    async def event(self, about: Mapping[str, Any], kind: str, reason: str, message: str, now: str, name: str = "") -> None:
+    async def event(
+        self, about: Mapping[str, Any], kind: str, reason: str, message: str, now: str, name: str = ""
+    ) -> None:
         """Post one Event about an object. With a name it is posted once, whoever asks how often. Raises ApiError."""
         metadata = about["metadata"]
         namespace = metadata.get("namespace") or "default"

@@ -57,7 +57,9 @@ class ApiClient:
     async def __aenter__(self) -> Self:
         """Open the session."""
         context = await asyncio.to_thread(self._login.ssl_context)
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=context if context else True, keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, ssl=context if context else True, keepalive_timeout=60
+        )
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=self._timeout, auto_decompress=True, headers={"User-Agent": "shardwright"}
         )
@@ -72,7 +74,9 @@ class ApiClient:
         """One object. Raises ApiError (404 where there is none)."""
         return await self._send("get", kind, "GET", kind.path(namespace, name))
 
-    async def pages(self, kind: Kind, namespace: str | None = None, selector: str = "") -> AsyncIterator[tuple[list[JsonObject], int]]:
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, selector: str = ""
+    ) -> AsyncIterator[tuple[list[JsonObject], int]]:
         """All objects of a kind, page by page, each page with the version of the whole list. Raises ApiError."""
         parameters = {"limit": str(PAGE)}
         if selector:
@@ -85,16 +89,22 @@ class ApiClient:
                 return
             parameters["continue"] = metadata["continue"]
 
-    async def apply(self, document: Mapping[str, Any], kind: Kind, *, manager: str, force: bool, subresource: str | None = None) -> JsonObject:
+    async def apply(
+        self, document: Mapping[str, Any], kind: Kind, *, manager: str, force: bool, subresource: str | None = None
+    ) -> JsonObject:
         """Server-side apply; returns the object as it stands after it. Raises ApiError."""
         metadata = document["metadata"]
         parameters = {"fieldManager": manager, "force": "true" if force else "false"}
         path = kind.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self._send("apply", kind, "PATCH", path, parameters, document, APPLY)
 
-    async def patch(self, kind: Kind, namespace: str | None, name: str, patch: Mapping[str, Any], *, manager: str) -> JsonObject:
+    async def patch(
+        self, kind: Kind, namespace: str | None, name: str, patch: Mapping[str, Any], *, manager: str
+    ) -> JsonObject:
         """A JSON merge patch. Raises ApiError."""
-        return await self._send("patch", kind, "PATCH", kind.path(namespace, name), {"fieldManager": manager}, patch, MERGE)
+        return await self._send(
+            "patch", kind, "PATCH", kind.path(namespace, name), {"fieldManager": manager}, patch, MERGE
+        )
 
     async def create(self, document: Mapping[str, Any], kind: Kind, *, manager: str) -> JsonObject:
         """A plain POST. Raises ApiError (409 where the name exists)."""
@@ -120,7 +130,10 @@ class ApiClient:
         return answer if answer.get("kind") == kind.name else None
 
     async def exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, JsonObject]:
-        """Any request by its path: the status and the answer, status 0 where there was none. A PATCH is a merge patch."""
+        """Any request by its path: the status and the answer, status 0 where there was none.
+
+        A PATCH is a merge patch.
+        """
         try:
             answer = await self._request(method, path, None, body, MERGE if method == "PATCH" else "application/json")
         except ApiError as error:
@@ -149,7 +162,12 @@ class ApiClient:
                 self._observe(verb, kind.name, status, asyncio.get_running_loop().time() - started)
 
     async def _request(
-        self, method: str, path: str, parameters: Mapping[str, str] | None, body: Mapping[str, Any] | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        content_type: str,
     ) -> JsonObject:
         if self._session is None:
             raise RuntimeError("the client is used outside `async with`")

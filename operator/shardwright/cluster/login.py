@@ -52,14 +52,15 @@ async def login(environment: dict[str, str] | None = None) -> Login:
     configuration = Configuration()
     try:
         if not values.get("KUBECONFIG") and SERVICE_ACCOUNT_TOKEN.exists():
-            kubernetes_config.load_incluster_config(client_configuration=configuration)
+            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await kubernetes_config.load_kube_config(
+            await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=values.get("KUBECONFIG") or None, client_configuration=configuration, persist_config=False
             )
     except (kubernetes_config.ConfigException, OSError, ValueError) as error:
         raise LoginError(
-            f"no way to reach a cluster: {error}; set KUBECONFIG to a kubeconfig file, or run in a pod with a service account"
+            f"no way to reach a cluster: {error}; set KUBECONFIG to a kubeconfig file, or run in a pod that has a "
+            "service account"
         ) from error
     return _from_configuration(configuration)
 

@@ -1,4 +1,7 @@
-"""Lists every watched kind, brings the store up to date and evicts what is gone. The only place that notices a missed deletion."""
+"""Lists every watched kind, brings the store up to date and evicts what is gone.
+
+The only place that notices a missed deletion.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +14,10 @@ WATCHED: tuple[Kind, ...] = (kinds.NODE, kinds.DEPLOYMENT, kinds.POD, *kinds.CHI
 
 
 async def relist(client: ApiClient, store: Store, kind: Kind, namespaces: Sequence[str] = ()) -> list[Change]:
-    """List one kind in the namespaces (all if none are named); returns what changed. Raises ApiError, then nothing is evicted."""
+    """List one kind in the namespaces (all if none are named); returns what changed.
+
+    Raises ApiError, then nothing is evicted.
+    """
     store.begin_list(kind)
     changes: list[Change] = []
     seen: set[str] = set()
@@ -27,7 +33,11 @@ async def relist(client: ApiClient, store: Store, kind: Kind, namespaces: Sequen
     except BaseException:
         store.abandon_list(kind)
         raise
-    return [change for change in (*changes, *store.end_list(kind, seen, oldest or 0)) if change.key or change.node or change.released]
+    return [
+        change
+        for change in (*changes, *store.end_list(kind, seen, oldest or 0))
+        if change.key or change.node or change.released
+    ]
 
 
 def _scopes(kind: Kind, namespaces: Sequence[str]) -> Iterable[str | None]:

@@ -1,7 +1,10 @@
-"""What was last seen in the cluster, small: nodes and pods as planning's facts, our own objects as compact JSON. No I/O.
+"""What was last seen in the cluster, small: nodes and pods as planning's facts, our own objects as compact JSON.
 
-Watch events, answers to our own writes and full lists all go through `put` and `remove`; an older version never replaces a
-newer one, so that what we wrote is seen at once and a late event changes nothing. Every change says whom it concerns.
+No I/O.
+
+Watch events, answers to our own writes and full lists all go through `put` and `remove`; an older version never
+replaces a newer one, so that what we wrote is seen at once and a late event changes nothing. Every change says whom
+it concerns.
 """
 
 from collections import Counter, defaultdict
@@ -193,7 +196,7 @@ class Store:
             self._count(stored.usage, -1)
         if stored.key is None or kind is kinds.DEPLOYMENT:
             return
-        group: dict[Any, _Stored] = self._pods[stored.key] if kind is kinds.POD else self._children[stored.key]  # type: ignore[assignment]
+        group: dict[Any, _Stored] = self._pods[stored.key] if kind is kinds.POD else self._children[stored.key]
         group.pop(address[1] if kind is kinds.POD else (kind.name, address[1]), None)
         if not group:
             (self._pods if kind is kinds.POD else self._children).pop(stored.key, None)
@@ -210,7 +213,9 @@ class Store:
                 del self._held[usage.node, resource]
 
     @staticmethod
-    def _change(kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None, *, listed: bool) -> Change:
+    def _change(
+        kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None, *, listed: bool
+    ) -> Change:
         if kind is kinds.NODE:
             return Change(node=address[1], freed=True, relisted=listed)
         current = new or old
@@ -231,7 +236,9 @@ def owner_key(document: Mapping[str, Any]) -> Key | None:
     metadata = document["metadata"]
     for reference in metadata.get("ownerReferences") or ():
         if reference.get("controller"):
-            ours = reference.get("kind") == labels.KIND and str(reference.get("apiVersion", "")).startswith(labels.GROUP + "/")
+            ours = reference.get("kind") == labels.KIND and str(reference.get("apiVersion", "")).startswith(
+                labels.GROUP + "/"
+            )
             return (metadata["namespace"], reference["name"]) if ours else None
     return _key_of_label(metadata)
 
@@ -250,17 +257,30 @@ def _bare(document: Mapping[str, Any]) -> JsonObject:
 
 def _small_child(kind: Kind, document: Mapping[str, Any]) -> JsonObject:
     """Without what changes by itself: the version, and every status but the autoscaler's conditions."""
-    metadata = {n: v for n, v in document["metadata"].items() if n not in {"managedFields", "resourceVersion", "generation"}}
+    metadata = {
+        n: v for n, v in document["metadata"].items() if n not in {"managedFields", "resourceVersion", "generation"}
+    }
     small = {name: value for name, value in document.items() if name != "status"} | {"metadata": metadata}
     small |= {"apiVersion": kind.api_version, "kind": kind.name}  # items of a list say neither
     if kind is kinds.AUTOSCALER:
         conditions = (document.get("status") or {}).get("conditions") or []
-        kept = [{name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in conditions]
+        kept = [
+            {name: condition.get(name) for name in ("type", "status", "reason", "message")} for condition in conditions
+        ]
         small["status"] = {"conditions": kept}
     return small
 
 
-_POD_METADATA = ("name", "namespace", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+_POD_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "labels",
+    "annotations",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "ownerReferences",
+)
 _POD_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
 _POD_STATUS = ("phase", "reason", "message", "podIP", "containerStatuses", "initContainerStatuses")
 
@@ -278,5 +298,3 @@ def _small_pod(document: Mapping[str, Any]) -> JsonObject:
         "spec": {"nodeName": spec.get("nodeName")},
         "status": small,
     }
-
-

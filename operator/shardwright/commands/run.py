@@ -1,4 +1,4 @@
-"""`shardwright run`: the operator as a process. Assembles the rooms, watches over them, and stops cleanly on SIGTERM."""
+"""`shardwright run`: the operator as a process. Assembles the rooms, watches over them, stops cleanly on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,9 @@ class _Operator:
                 return
             starting.result()
             tasks = [asyncio.create_task(_guarded(job)) for job in self._jobs(controller, client, identity, stack)]
-            workers = [asyncio.create_task(work(controller.queue, controller.reconcile)) for _ in range(settings.workers)]
+            workers = [
+                asyncio.create_task(work(controller.queue, controller.reconcile)) for _ in range(settings.workers)
+            ]
             self._ready = True
             log.info("ready: %d deployments, %d workers", len(controller.store.keys()), settings.workers)
             await self._stop.wait()
@@ -117,7 +119,7 @@ class _Operator:
         taking.cancel()
 
     async def _take_signals_back(self, begun: asyncio.Event) -> None:
-        """kopf takes SIGTERM and SIGINT over as it begins, and would let the workers go on for as long as it winds up."""
+        """Undo kopf's taking over of SIGTERM and SIGINT: it would let the workers go on for as long as it winds up."""
         await begun.wait()
         self._take_signals()
 
@@ -143,7 +145,9 @@ class _Operator:
             return web.Response(text="ok\n")
 
         async def ready(_: web.Request) -> web.Response:
-            return web.Response(text="ok\n" if self._ready else "not everything is listed yet\n", status=200 if self._ready else 503)
+            return web.Response(
+                text="ok\n" if self._ready else "not everything is listed yet\n", status=200 if self._ready else 503
+            )
 
         async def figures(_: web.Request) -> web.Response:
             return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
@@ -193,7 +197,10 @@ async def _guarded(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _serve(
-    stack: contextlib.AsyncExitStack, address: str, port: int, routes: dict[str, Callable[[web.Request], Awaitable[web.Response]]]
+    stack: contextlib.AsyncExitStack,
+    address: str,
+    port: int,
+    routes: dict[str, Callable[[web.Request], Awaitable[web.Response]]],
 ) -> None:
     if not port:
         return

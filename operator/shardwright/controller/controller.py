@@ -1,7 +1,7 @@
 """The loop's two ends: observations become keys, and keys become decisions that are carried out.
 
-Reading, planning and reserving happen without a pause in between, so that no two deployments count the same GPU. A bug in one
-reconcile marks its own deployment and no other.
+Reading, planning and reserving happen without a pause in between, so that no two deployments count the same GPU. A
+bug in one reconcile marks its own deployment and no other.
 """
 
 import asyncio
@@ -43,7 +43,12 @@ class Controller:
     """Everything that must be shared between reconciles. All methods belong to one event loop."""
 
     def __init__(
-        self, client: ApiClient, store: Store, settings: Settings, metrics: OperatorMetrics, now: Callable[[], str] = utc_now
+        self,
+        client: ApiClient,
+        store: Store,
+        settings: Settings,
+        metrics: OperatorMetrics,
+        now: Callable[[], str] = utc_now,
     ) -> None:
         """Nothing is read or written before `start`."""
         self.store = store
@@ -164,7 +169,9 @@ class Controller:
         if seen is None:
             return None
         started = asyncio.get_running_loop().time()
-        decision = decide(seen, DeploymentGpus(self._fleet, self.store, self.ledger, key, memory.uid), self._manifests, self._now())
+        decision = decide(
+            seen, DeploymentGpus(self._fleet, self.store, self.ledger, key, memory.uid), self._manifests, self._now()
+        )
         self._metrics.decided(asyncio.get_running_loop().time() - started)
         released = self.ledger.own(memory.uid)
         self.ledger.reserve(memory.uid, memory.created, decision.reservations, bound_nodes(self.store, key))
@@ -199,7 +206,9 @@ class Controller:
         for write in decision.apply:
             await self._apply(key, memory, write)
         for deletion in decision.delete:
-            log.info("%s/%s: %s %s is deleted: %s", *key, deletion.kind, deletion.document["metadata"]["name"], deletion.why)
+            log.info(
+                "%s/%s: %s %s is deleted: %s", *key, deletion.kind, deletion.document["metadata"]["name"], deletion.why
+            )
             kind = kinds.BY_NAME[deletion.kind]
             await self._writer.delete(kind, deletion.document, grace_seconds=deletion.grace_seconds)
         for event in decision.events:
@@ -249,7 +258,8 @@ class Controller:
         seen = self._observed(key, memory, ModelFacts()) if memory else None
         if memory is None or seen is None:
             return
-        message = f"a bug in Shardwright: {type(error).__name__}: {error}; nothing of this deployment is changed until it is gone"
+        what = f"{type(error).__name__}: {error}"
+        message = f"a bug in Shardwright: {what}; nothing of this deployment is changed until it is gone"
         try:
             await self._carry_out(key, memory, seen, trouble_decision(seen, message, self._now()))
         except ApiError as refusal:
@@ -263,7 +273,9 @@ class Controller:
         if memory.facts is None or memory.facts_of != name or memory.facts.problem:
             files = await read_config_map(self._client, key[0], name)
             memory.facts_of = name
-            problem = f"there is no ConfigMap {name} in namespace {key[0]}: make it with the model's config.json as a key"
+            problem = (
+                f"there is no ConfigMap {name} in namespace {key[0]}: make it with the model's config.json as a key"
+            )
             memory.facts = ModelFacts(files) if files is not None else ModelFacts(problem=problem)
         return memory.facts
 

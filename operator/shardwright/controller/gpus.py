@@ -1,4 +1,4 @@
-"""The cluster's GPUs as one deployment may count them: the store's nodes and pods, less what the ledger promised others."""
+"""The cluster's GPUs as one deployment may count them: nodes and pods of the store, promises of the ledger."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ class DeploymentGpus:
         return self._fleet.inventory()
 
     def inventory(self, *, free_replicas: frozenset[int] | None) -> Inventory:
-        """All pools less what others hold or were promised, and less the own replicas that are not named (None = all are)."""
+        """All pools less what others hold or were promised, and less own replicas that are not named (None = all)."""
         held = Counter(self._store.held())
         for usage in self._store.usage(self._key):
             if free_replicas is None or usage.replica in free_replicas:
@@ -76,7 +76,7 @@ class DeploymentGpus:
         return isinstance(self._fleet.node(name), NodeFacts)
 
     def has_room(self, replica: int, node: str, gpus: int) -> bool:
-        """Whether so many GPUs are left on the node besides other replicas' pods and the promises of older deployments."""
+        """Whether so many GPUs are left on the node besides others' pods and older deployments' promises."""
         facts = self._fleet.node(node)
         if not isinstance(facts, NodeFacts):
             return False

@@ -1,4 +1,4 @@
-"""What is worth remembering between two reconciles of one deployment; losing it costs a few requests and nothing else."""
+"""What is remembered between two reconciles of one deployment; losing it costs a few requests and nothing else."""
 
 from dataclasses import dataclass, field
 

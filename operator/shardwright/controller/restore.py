@@ -16,7 +16,9 @@ def reservations_of(deployment: Mapping[str, Any], children: Iterable[Mapping[st
     rows = (deployment.get("status") or {}).get("replicaStates")
     if kept is None or not isinstance(rows, list) or (kept.spec.get("suspend") is True):
         return ()
-    gpus_by_size = {placement.layout.nodes_per_replica: placement.layout.gpus_per_pod for placement in kept.plan.placements}
+    gpus_by_size = {
+        placement.layout.nodes_per_replica: placement.layout.gpus_per_pod for placement in kept.plan.placements
+    }
     found = []
     for row in rows:
         nodes = tuple(map(str, row.get("nodes") or ())) if isinstance(row, Mapping) else ()

@@ -1,4 +1,4 @@
-"""Is this spec one we act on? Parsing, what is not supported, what the engine cannot take, and the model's facts, all at once.
+"""Is this spec one we act on? Judges parsing, support, the engine's options and the model's facts, all at once.
 
 A refused spec names every field that is wrong. Nothing here plans.
 """
@@ -74,10 +74,14 @@ def _profile(spec: InferenceDeploymentSpec, facts: ModelFacts) -> ModelProfile |
         config = json.loads(facts.files[CONFIG])
         return parse_config(config, model_id=spec.model.id, quantization=spec.model.quantization)
     except KeyError:
-        message = f"the ConfigMap {spec.model.facts.config_map_ref.name} has no key {CONFIG}: put the model's {CONFIG} there"
+        message = (
+            f"the ConfigMap {spec.model.facts.config_map_ref.name} has no key {CONFIG}: put the model's {CONFIG} there"
+        )
         return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, message)
     except ValueError as error:
-        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, f"{CONFIG} is not JSON ({error}): copy the model's file as it is")
+        return FieldProblem(
+            FACTS_FIELD, Reason.UNKNOWN_MODEL, f"{CONFIG} is not JSON ({error}): copy the model's file as it is"
+        )
     except UnreadableModel as error:
         return FieldProblem(FACTS_FIELD, error.reason, error.message)
 

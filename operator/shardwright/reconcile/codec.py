@@ -1,4 +1,6 @@
-"""Frozen dataclasses to JSON and back, by their annotations, so that a plan can be kept whole. Knows no particular type.
+"""Frozen dataclasses to JSON and back, by their annotations, so that a plan can be kept whole.
+
+Knows no particular type.
 
 An unknown or missing field is an error: what an other version wrote is not guessed at, the caller plans anew.
 """

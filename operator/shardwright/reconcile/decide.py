@@ -1,7 +1,7 @@
 """The one decision: from what is seen of a deployment to everything that is to be written. Pure and level-triggered.
 
-It asks what should be, never what happened. A running plan is kept while it is valid; a spec that is refused, or that finds no
-layout, changes nothing that runs.
+It asks what should be, never what happened. A running plan is kept while it is valid; a spec that is refused, or that
+finds no layout, changes nothing that runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ class _Replica:
 
 
 def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> Decision:
-    """Everything to write for one deployment; an empty decision where all stands as it should, or the deployment is going.
+    """Everything to write for one deployment; empty where all stands as it should, or the deployment is going.
 
     `now` is RFC 3339 in UTC. Raises nothing on any input of a user; an exception is a bug.
     """
@@ -54,7 +54,9 @@ def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> 
 
 def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
     """No spec was ever accepted with a plan: only the status can say why."""
-    situation = _situation(seen, course, now, spec=course.accepted.spec if course.accepted else None, plan=course.shown_plan)
+    situation = _situation(
+        seen, course, now, spec=course.accepted.spec if course.accepted else None, plan=course.shown_plan
+    )
     return _with_status(seen, situation, Decision(waiting=course.accepted is not None))
 
 
@@ -106,7 +108,9 @@ def _run(
         reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
         formed=_formed(replicas),
         waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
-        requeue_after_seconds=min((one.life.due_in_seconds for one in replicas if one.life.due_in_seconds), default=None),
+        requeue_after_seconds=min(
+            (one.life.due_in_seconds for one in replicas if one.life.due_in_seconds), default=None
+        ),
     )
     return _with_status(seen, situation, decision)
 
@@ -139,7 +143,9 @@ def _judge_replica(
     elif alive.incarnation > found.incarnation and alive.culprit and not seat.moved:
         observed = replace(observed, trouble=_reason(alive.culprit), message=f"the group is made anew: {alive.culprit}")
     elif alive.due_in_seconds and not state.ready:
-        observed = replace(observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}")
+        observed = replace(
+            observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}"
+        )
     return _Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
 
 
@@ -163,7 +169,8 @@ def _reason(culprit: str) -> Reason:
 
 def _assignments(replicas: list[_Replica]) -> list[ReplicaAssignment]:
     return [
-        ReplicaAssignment(one.seat.replica, one.seat.placement_index, one.seat.nodes, one.life.incarnation) for one in replicas
+        ReplicaAssignment(one.seat.replica, one.seat.placement_index, one.seat.nodes, one.life.incarnation)
+        for one in replicas
     ]
 
 
@@ -176,7 +183,9 @@ def _with_life(document: dict[str, Any], replicas: list[_Replica]) -> dict[str, 
     if not notes:
         return document
     metadata = document["metadata"]
-    return stamp({**document, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}})
+    return stamp(
+        {**document, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}}
+    )
 
 
 def _shown(replicas: list[_Replica], seating: Seating, live: Mapping[int, LiveReplica]) -> list[_Replica]:
@@ -188,7 +197,13 @@ def _shown(replicas: list[_Replica], seating: Seating, live: Mapping[int, LiveRe
         reason = Reason.NODE_LOST if lost else Reason.WAITING_FOR_GPUS
         message = f"node {lost[0]} is gone and no other has room" if lost else "no node has enough free GPUs"
         observed = ObservedReplica(
-            id_, found.told_nodes if lost else (), 1, found.incarnation, tuple(pod for _, pod in found.pods), reason, message
+            id_,
+            found.told_nodes if lost else (),
+            1,
+            found.incarnation,
+            tuple(pod for _, pod in found.pods),
+            reason,
+            message,
         )
         waiting.append(_Replica(Seat(id_, 0, ()), found, observed, Life(found.incarnation), ready=False))
     return [*replicas, *waiting]
@@ -210,7 +225,9 @@ def _held_back(standings: list[Standing], max_unavailable: int) -> frozenset[int
     return frozenset(one.id for one in standings if one.outdated) - turns(standings, max_unavailable)
 
 
-def _compare(documents: list[dict[str, Any]], seen: Observed, held: frozenset[int], trouble: Trouble | None) -> Comparison:
+def _compare(
+    documents: list[dict[str, Any]], seen: Observed, held: frozenset[int], trouble: Trouble | None
+) -> Comparison:
     """All objects but those of replicas that are held back; a plan that cannot be rendered removes nothing."""
     due = [document for document in documents if _replica_of(document) not in held]
     keep = {name_of(document) for document in documents} | {
@@ -234,11 +251,15 @@ def _stale_pods(one: _Replica, *, outdated: bool) -> list[Deletion]:
         plan = str((raw["metadata"].get("annotations") or {}).get(labels.PLAN_HASH, ""))
         older = pod.incarnation < one.live.incarnation
         if not pod.terminating and (older or not same_plan(plan, one.live.plan_hash)):
-            found.append(Deletion("Pod", raw, "it is of an older incarnation" if older else "it is of an older version"))
+            found.append(
+                Deletion("Pod", raw, "it is of an older incarnation" if older else "it is of an older version")
+            )
     return found
 
 
-def _pod_deletions(replicas: list[_Replica], documents: list[dict[str, Any]], held: frozenset[int]) -> tuple[Deletion, ...]:
+def _pod_deletions(
+    replicas: list[_Replica], documents: list[dict[str, Any]], held: frozenset[int]
+) -> tuple[Deletion, ...]:
     """Pods that their own set would make otherwise; the set must say so already, or do so by this very decision."""
     found: list[Deletion] = []
     for one in replicas:
@@ -288,7 +309,9 @@ def _old_revisions(seen: Observed, course: Course) -> tuple[Deletion, ...]:
     return tuple(
         Deletion(revision.KIND, child, "a newer spec was accepted")
         for (kind, _), child in seen.children.items()
-        if kind == revision.KIND and revision.owned_by(child, uid) and int(child.get("revision") or 0) < course.kept_number
+        if kind == revision.KIND
+        and revision.owned_by(child, uid)
+        and int(child.get("revision") or 0) < course.kept_number
     )
 
 
@@ -351,7 +374,9 @@ def trouble_decision(seen: Observed, message: str, now: str) -> Decision:
     metadata = seen.deployment["metadata"]
     previous = seen.deployment.get("status") or {}
     conditions = [c for c in previous.get("conditions") or () if isinstance(c, Mapping) and c.get("type") != "Degraded"]
-    before = next((c for c in previous.get("conditions") or () if isinstance(c, Mapping) and c.get("type") == "Degraded"), {})
+    before = next(
+        (c for c in previous.get("conditions") or () if isinstance(c, Mapping) and c.get("type") == "Degraded"), {}
+    )
     time = before.get("lastTransitionTime") if before.get("status") == "True" else now
     degraded = {
         "type": "Degraded",

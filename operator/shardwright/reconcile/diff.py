@@ -1,7 +1,8 @@
 """Does a live object still say what we want it to say? Pure; only what we want is compared, what others add is theirs.
 
-The API server fills defaults, sorts nothing and rewrites quantities, so lists are matched by their merge key where they have
-one and quantities are compared as numbers. A hash tells whether the wish itself changed; a comparison whether the object did.
+The API server fills defaults, sorts nothing and rewrites quantities, so lists are matched by their merge key where
+they have one and quantities are compared as numbers. A hash tells whether the wish itself changed; a comparison
+whether the object did.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,10 @@ MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "imagePullSecrets": ("name",),
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
-"""Lists that the API merges by key, with that key. Ports are matched in `_port_key`, because the protocol has a default."""
+"""Lists that the API merges by key, with that key.
+
+Ports are matched in `_port_key`, because the protocol has a default.
+"""
 QUANTITY_FIELDS = frozenset({"limits", "requests", "sizeLimit", "averageValue", "divisor", "storage"})
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}

@@ -31,7 +31,9 @@ class Ledger:
         self._by_node: defaultdict[str, set[str]] = defaultdict(set)
         self._seated: defaultdict[str, set[str]] = defaultdict(set)
 
-    def reserve(self, uid: str, created: str, reservations: Iterable[Reservation], bound: Mapping[int, Iterable[str]]) -> None:
+    def reserve(
+        self, uid: str, created: str, reservations: Iterable[Reservation], bound: Mapping[int, Iterable[str]]
+    ) -> None:
         """Replace what a deployment was promised. `bound` names, by replica, the nodes its live pods are bound to."""
         self.release(uid)
         reservations = tuple(reservations)

@@ -1,4 +1,7 @@
-"""What runs of a deployment, read from its live objects: replicas, where they are, how their groups fare. Decides nothing."""
+"""What runs of a deployment, read from its live objects: replicas, where they are, how their groups fare.
+
+Decides nothing.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -82,8 +82,8 @@ def _unless_refused(document: Mapping[str, Any], seen: Observed, *, force: bool)
 def _taken(name: ChildName) -> Trouble:
     return Trouble(
         Reason.NAME_TAKEN,
-        f"{name[0]} {name[1]} exists and belongs to something else; it is left alone: remove or rename it, or choose another "
-        "name for this InferenceDeployment",
+        f"{name[0]} {name[1]} exists and belongs to something else; it is left alone: remove or rename it, or choose "
+        "another name for this InferenceDeployment",
     )
 
 

@@ -39,7 +39,7 @@ class Seating:
 def keep_seats(
     ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, request: PlanRequest, gpus: Gpus
 ) -> Seating:
-    """Seats under a plan that stays: standing replicas keep theirs, new ones and those whose nodes are gone are placed."""
+    """Seats under a plan that stays: standing replicas keep theirs, new and homeless ones are placed."""
     seats: list[Seat] = []
     homeless: list[int] = []
     lost: set[str] = set()

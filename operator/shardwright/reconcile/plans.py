@@ -1,6 +1,7 @@
-"""Which spec and which plan are acted on: the live spec if it is accepted and finds a layout, else what was accepted last.
+"""Which spec and plan are acted on: the live spec if it is accepted and finds a layout, else the last accepted one.
 
-A running layout is kept while it is valid. It changes on a changed wish, on loss of what it needs, and never for a better one.
+A running layout is kept while it is valid. It changes on a changed wish, on loss of what it needs, and never for a
+better one.
 """
 
 from collections.abc import Mapping
@@ -65,10 +66,20 @@ def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Cours
 
 
 def _with_live_spec(
-    accepted: Accepted, kept: Kept | None, before: Accepted | None, ask: Wanted, live: Mapping[int, LiveReplica], gpus: Gpus
+    accepted: Accepted,
+    kept: Kept | None,
+    before: Accepted | None,
+    ask: Wanted,
+    live: Mapping[int, LiveReplica],
+    gpus: Gpus,
 ) -> Course:
     course = Course(accepted, ())
-    if kept and before and _same_wish(accepted.request, before.request) and not _broken(accepted, kept.plan, live, gpus):
+    if (
+        kept
+        and before
+        and _same_wish(accepted.request, before.request)
+        and not _broken(accepted, kept.plan, live, gpus)
+    ):
         course = _stay(replace(course, active=accepted), accepted, kept.plan, ask, live, gpus)
         if accepted.raw != kept.spec or accepted.files != kept.files:
             course = replace(course, to_keep=Kept(accepted.raw, accepted.files, kept.plan))

@@ -1,7 +1,7 @@
 """When a broken group is made anew, how long it waits and when it is given up. A group's pods live and die together.
 
-A restart is an incarnation: the number goes up in the status and in the set's pod template, then every pod of a lower one is
-deleted. Single pods are kubelet's business. Times are RFC 3339 texts; nothing here reads a clock.
+A restart is an incarnation: the number goes up in the status and in the set's pod template, then every pod of a lower
+one is deleted. Single pods are kubelet's business. Times are RFC 3339 texts; nothing here reads a clock.
 """
 
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def _forgiven(known: Life, health: ReplicaHealth, policy: RestartSpec, now: str)
 def _back_off_left(known: Life, now: str) -> float:
     if not known.count or not known.time:
         return 0.0
-    delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(known.count - 1, 16))
+    delay: int = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS << min(known.count - 1, 16))
     return delay - _seconds_between(known.time, now)
 
 

@@ -1,7 +1,7 @@
 """The accepted spec and its plan, kept whole in a ControllerRevision that the deployment owns, so that they outlive us.
 
-A ControllerRevision's data never changes: a new one is written under the hash of its content, then older ones are removed.
-The number of replicas is not kept; it belongs to the live spec.
+A ControllerRevision's data never changes: a new one is written under the hash of its content, then older ones are
+removed. The number of replicas is not kept; it belongs to the live spec.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,18 +51,20 @@ def document(kept: Kept, deployment: JsonObject, number: int) -> dict[str, Any]:
     """The object that keeps it; the same content has the same name."""
     metadata = deployment["metadata"]
     data = {"format": FORMAT, "spec": dict(kept.spec), "files": kept.files, "plan": encode(lasting(kept.plan))}
-    return stamp({
-        "apiVersion": "apps/v1",
-        "kind": KIND,
-        "metadata": {
-            "name": f"{metadata['name']}-accepted-{digest(data)}",
-            "namespace": metadata["namespace"],
-            "labels": {labels.MANAGED_BY: "shardwright", labels.DEPLOYMENT: metadata["name"]},
-            "ownerReferences": [owner_reference(deployment)],
-        },
-        "data": data,
-        "revision": number,
-    })
+    return stamp(
+        {
+            "apiVersion": "apps/v1",
+            "kind": KIND,
+            "metadata": {
+                "name": f"{metadata['name']}-accepted-{digest(data)}",
+                "namespace": metadata["namespace"],
+                "labels": {labels.MANAGED_BY: "shardwright", labels.DEPLOYMENT: metadata["name"]},
+                "ownerReferences": [owner_reference(deployment)],
+            },
+            "data": data,
+            "revision": number,
+        }
+    )
 
 
 def owner_reference(deployment: JsonObject) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Whose turn it is when a changed spec reaches running replicas, one after the other. Knows no manifests' content.
 
-A replica's set is patched only when its turn comes, so that until then a lost pod of it comes back as it was. A version that
-does not become ready takes up the room that `maxUnavailable` gives, and so stops the roll by itself.
+A replica's set is patched only when its turn comes, so that until then a lost pod of it comes back as it was. A
+version that does not become ready takes up the room that `maxUnavailable` gives, and so stops the roll by itself.
 """
 
 from collections.abc import Iterable

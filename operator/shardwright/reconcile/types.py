@@ -15,7 +15,7 @@ class Gpus(Protocol):
     """The cluster's GPUs as one deployment may count them; a snapshot while a decision is made."""
 
     def inventory(self, *, free_replicas: frozenset[int] | None) -> Inventory:
-        """All pools; taken is what others hold or were promised, and what the deployment's own replicas do that are not named.
+        """All pools less what others hold or were promised, and less the own replicas that are not named.
 
         None = all of the deployment's own GPUs count as free.
         """
@@ -31,7 +31,7 @@ class Gpus(Protocol):
         """All pools as they were if every GPU were free."""
 
     def has_room(self, replica: int, node: str, gpus: int) -> bool:
-        """Whether a replica's promise still stands: so many GPUs, besides other pods' and older deployments' promises."""
+        """Whether so many GPUs are left for a replica besides others' pods and older deployments' promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Observed:
     stubborn: Mapping[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
     formed: Mapping[int, Formed] = field(default_factory=dict)
-    """Groups that were seen whole, by replica; a group that lost one of those pods is broken even if another took its name."""
+    """Groups that were seen whole, by replica: one that lost such a pod is broken even if another took its name."""
     refused: Mapping[ChildName, tuple[str, str]] = field(default_factory=dict)
     """What the API server refused for good: hash of the wish, and its message; not tried again while the wish stays."""
 

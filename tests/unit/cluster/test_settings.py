@@ -24,7 +24,12 @@ def test_each_kind_of_value() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("SHARDWRIGHT_WORKERS", "many"), ("SHARDWRIGHT_WORKERS", "0"), ("SHARDWRIGHT_WORKERS", "2.5"), ("SHARDWRIGHT_LOG_FORMAT", "xml")],
+    [
+        ("SHARDWRIGHT_WORKERS", "many"),
+        ("SHARDWRIGHT_WORKERS", "0"),
+        ("SHARDWRIGHT_WORKERS", "2.5"),
+        ("SHARDWRIGHT_LOG_FORMAT", "xml"),
+    ],
 )
 def test_nonsense_is_named(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as said:

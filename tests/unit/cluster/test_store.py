@@ -12,10 +12,18 @@ from support.nodes import node
 KEY = ("default", "small")
 
 
-def pod(name: str, version: int, *, at: str | None = None, gpus: int = 1, ours: bool = True, **status: Any) -> dict[str, Any]:
+def pod(
+    name: str, version: int, *, at: str | None = None, gpus: int = 1, ours: bool = True, **status: Any
+) -> dict[str, Any]:
     marks = {labels.MANAGED_BY: "shardwright", labels.DEPLOYMENT: "small", labels.REPLICA: "0"} if ours else {}
     return {
-        "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version), "labels": marks},
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "labels": marks,
+        },
         "spec": {"nodeName": at, "containers": [{"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}]},
         "status": {"phase": "Pending", **status},
     }

@@ -1,4 +1,4 @@
-"""What counts as a difference between a wanted and a live object, and what the API server may change without our caring."""
+"""What counts as a difference between a wanted and a live object, and what the API server may change."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from shardwright.reconcile.diff import differences
 
 SAME: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("defaults are the server's", {"a": {"b": 1}}, {"a": {"b": 1, "c": 2}, "status": {}}),
-    ("quantities are numbers", {"limits": {"cpu": "0.5", "memory": "1Gi"}}, {"limits": {"cpu": "500m", "memory": "1024Mi"}}),
+    (
+        "quantities are numbers",
+        {"limits": {"cpu": "0.5", "memory": "1Gi"}},
+        {"limits": {"cpu": "500m", "memory": "1024Mi"}},
+    ),
     ("a number may be a text", {"limits": {"nvidia.com/gpu": 8}}, {"limits": {"nvidia.com/gpu": "8"}}),
-    ("containers are matched by name", {"containers": [{"name": "b"}]}, {"containers": [{"name": "a"}, {"name": "b", "x": 1}]}),
-    ("ports by number and protocol", {"ports": [{"port": 80}]}, {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 3}]}),
+    (
+        "containers are matched by name",
+        {"containers": [{"name": "b"}]},
+        {"containers": [{"name": "a"}, {"name": "b", "x": 1}]},
+    ),
+    (
+        "ports by number and protocol",
+        {"ports": [{"port": 80}]},
+        {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 3}]},
+    ),
     ("what is empty may be absent", {"a": {}, "b": [], "c": None, "d": ""}, {}),
     ("false may be absent", {"a": {"on": False}}, {"a": {}}),
     ("an item of a plain list may carry more", {"metrics": [{"type": "x"}]}, {"metrics": [{"type": "x", "more": 1}]}),

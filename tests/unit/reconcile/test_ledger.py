@@ -47,8 +47,15 @@ nodes = st.sampled_from("abcd")
 replicas = st.lists(st.tuples(st.integers(1, 8), st.lists(nodes, min_size=1, max_size=4)), max_size=4)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), replicas, st.dictionaries(st.integers(0, 3), st.lists(nodes, max_size=4))), max_size=12))
-def test_the_sums_are_what_the_accounts_say_whatever_happens(steps: list[tuple[int, list[tuple[int, list[str]]], dict[int, list[str]]]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), replicas, st.dictionaries(st.integers(0, 3), st.lists(nodes, max_size=4))),
+        max_size=12,
+    )
+)
+def test_the_sums_are_what_the_accounts_say_whatever_happens(
+    steps: list[tuple[int, list[tuple[int, list[str]]], dict[int, list[str]]]],
+) -> None:
     ledger = Ledger()
     truth: dict[str, Counter[str]] = {}
     for who, seats, bound in steps:

@@ -1,4 +1,4 @@
-"""Whose turn it is: never more down than allowed, a version that does not start stops the roll, a wholly broken one is replaced."""
+"""Whose turn it is: never more down than allowed; a version that does not start stops the roll."""
 
 from __future__ import annotations
 
