@@ -79,7 +79,8 @@ def wait_available(
 
     def probe() -> Object:
         found = wait_for(cluster, namespace, name, "Available", within_seconds=0.1)
-        assert condition(found, "Available")["reason"] == "AllReplicasReady", found["status"]["state"]
+        status = found["status"]
+        assert condition(found, "Available")["reason"] == "AllReplicasReady", (status["state"], status["replicaStates"])
         assert replicas is None or found["status"]["readyReplicas"] == replicas, found["status"]["summary"]
         return found
 

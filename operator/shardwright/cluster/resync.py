@@ -3,7 +3,7 @@
 The only place that notices a missed deletion.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from shardwright.cluster import kinds
 from shardwright.cluster.client import ApiClient
@@ -13,13 +13,14 @@ from shardwright.cluster.store import Change, Store
 WATCHED: tuple[Kind, ...] = (kinds.NODE, kinds.DEPLOYMENT, kinds.POD, *kinds.CHILDREN)
 
 
-async def relist(client: ApiClient, store: Store, kind: Kind, namespaces: Sequence[str] = ()) -> list[Change]:
-    """List one kind in the namespaces (all if none are named); returns what changed.
+async def relist(
+    client: ApiClient, store: Store, kind: Kind, namespaces: Sequence[str], told: Callable[[Change], None]
+) -> None:
+    """List one kind in the namespaces (all if none are named), and tell what changed.
 
-    Raises ApiError, then nothing is evicted.
+    One kind must not be listed twice at a time. Raises ApiError, then nothing is evicted.
     """
     store.begin_list(kind)
-    changes: list[Change] = []
     seen: set[str] = set()
     oldest: int | None = None
     try:
@@ -29,15 +30,12 @@ async def relist(client: ApiClient, store: Store, kind: Kind, namespaces: Sequen
                 oldest = version if oldest is None else min(oldest, version)
                 for document in page:
                     seen.add(document["metadata"]["uid"])
-                    changes.append(store.put(kind, document))
+                    told(store.put(kind, document))
     except BaseException:
         store.abandon_list(kind)
         raise
-    return [
-        change
-        for change in (*changes, *store.end_list(kind, seen, oldest or 0))
-        if change.key or change.node or change.released
-    ]
+    for change in store.end_list(kind, seen, oldest or 0):
+        told(change)
 
 
 def _scopes(kind: Kind, namespaces: Sequence[str]) -> Iterable[str | None]:

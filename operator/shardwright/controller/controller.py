@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from shardwright.cluster import kinds
@@ -77,6 +78,7 @@ class Controller:
         self._woken: set[str] = set()
         self._wake_all = False
         self._wake_timer: asyncio.TimerHandle | None = None
+        self._listing = {kind.name: asyncio.Lock() for kind in WATCHED}
         self._relist_due: dict[str, asyncio.TimerHandle] = {}
         self._relisting: set[asyncio.Task[None]] = set()
 
@@ -85,7 +87,7 @@ class Controller:
     async def start(self) -> None:
         """List everything, so that promises are known before anything is planned. Raises ApiError."""
         for kind in WATCHED:
-            await relist(self._client, self.store, kind, self._settings.namespaces)
+            await relist(self._client, self.store, kind, self._settings.namespaces, lambda _: None)
         self._fleet.node_changed()
         for node in self.store.nodes().values():
             self._news.tell_of_node(node, self._now())
@@ -358,8 +360,8 @@ class Controller:
             self._schedule_relist(kind)
 
     async def _relist(self, kind: Kind) -> None:
-        for change in await relist(self._client, self.store, kind, self._settings.namespaces):
-            self.changed(kind, change)
+        async with self._listing[kind.name]:
+            await relist(self._client, self.store, kind, self._settings.namespaces, partial(self.changed, kind))
 
     async def close(self) -> None:
         """Let the last news out."""

@@ -6,6 +6,7 @@ A refused spec names every field that is wrong. Nothing here plans.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from shardwright.api.parse import check_name, parse_spec
@@ -43,15 +44,32 @@ Verdict = Accepted | tuple[FieldProblem, ...]
 
 def accept(name: str, raw: object, facts: ModelFacts) -> Verdict:
     """The accepted spec, or every problem that was found. Never raises on a user's input."""
-    parsed = parse_spec(raw)
-    problems = list(check_name(name))
-    if isinstance(parsed, tuple):
-        return (*problems, *parsed)
-    problems += [*not_supported(parsed), *unsupported(parsed)]
-    if problems:
-        return tuple(problems)
+    problems = check_name(name)
+    judged = _judge(json.dumps(raw)) if isinstance(raw, Mapping) else parse_spec(raw)
+    if problems or isinstance(judged, tuple):
+        return (*problems, *(judged if isinstance(judged, tuple) else ()))
     assert isinstance(raw, Mapping)
-    return resolve({key: value for key, value in raw.items() if key != "replicas"}, parsed, facts)
+    return resolve({key: value for key, value in raw.items() if key != "replicas"}, judged, facts)
+
+
+@lru_cache(maxsize=2048)
+def _judge(raw: str) -> InferenceDeploymentSpec | tuple[FieldProblem, ...]:
+    """The spec, or what is wrong with it by itself. Remembered: a spec is judged at each reconcile and seldom changes."""
+    parsed = parse_spec(json.loads(raw))
+    if isinstance(parsed, tuple):
+        return parsed
+    return (*not_supported(parsed), *unsupported(parsed)) or parsed
+
+
+def read_kept(raw: Mapping[str, Any]) -> InferenceDeploymentSpec | None:
+    """A spec that was accepted before; None where today's rules do not read it any more."""
+    parsed = _parse_kept(json.dumps(raw))
+    return None if isinstance(parsed, tuple) else parsed
+
+
+@lru_cache(maxsize=2048)
+def _parse_kept(raw: str) -> InferenceDeploymentSpec | tuple[FieldProblem, ...]:
+    return parse_spec(json.loads(raw))
 
 
 def resolve(raw: Mapping[str, Any], spec: InferenceDeploymentSpec, facts: ModelFacts) -> Verdict:

@@ -7,14 +7,13 @@ better one.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from shardwright.api.parse import parse_spec
 from shardwright.api.problems import FieldProblem
 from shardwright.api.spec import Replan
 from shardwright.plan.choose import choose
 from shardwright.plan.types import Plan, PlanRequest
 from shardwright.plan.validity import still_valid
 from shardwright.reconcile import revision
-from shardwright.reconcile.accept import Accepted, accept, resolve
+from shardwright.reconcile.accept import Accepted, accept, read_kept, resolve
 from shardwright.reconcile.live import LiveReplica
 from shardwright.reconcile.placing import Seating, keep_seats, new_seats
 from shardwright.reconcile.replicas import Wanted, choose_ids, wanted
@@ -139,8 +138,8 @@ def _restore(kept: Kept | None) -> Accepted | None:
     """What was accepted last, ready to be acted on; None where today's rules cannot read it any more."""
     if kept is None:
         return None
-    spec = parse_spec(kept.spec)
-    if isinstance(spec, tuple):
+    spec = read_kept(kept.spec)
+    if spec is None:
         return None
     verdict = resolve(kept.spec, spec, ModelFacts(kept.files))
     return verdict if isinstance(verdict, Accepted) else None

@@ -4,8 +4,10 @@ A ControllerRevision's data never changes: a new one is written under the hash o
 removed. The number of replicas is not kept; it belongs to the live spec.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from shardwright.api import labels
@@ -89,6 +91,13 @@ def _read(data: Any) -> Kept | None:
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         return None
     try:
-        return Kept(data["spec"], data.get("files"), decode(Plan, data["plan"]))
+        return Kept(data["spec"], data.get("files"), _plan(json.dumps(data["plan"])))
     except (CodecError, KeyError, ValueError):
         return None
+
+
+@lru_cache(maxsize=2048)
+def _plan(text: str) -> Plan:
+    """Remembered: a kept plan is read at each reconcile and never changes. Raises CodecError."""
+    plan: Plan = decode(Plan, json.loads(text))
+    return plan
