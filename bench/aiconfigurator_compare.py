@@ -19,8 +19,6 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "operator"), str(Path(__file__).parents[1] / "tests")]
 
-from support.planning import pool, request
-
 from shardwright.api.spec import Priority
 from shardwright.catalog.model_rows import bundled_configs
 from shardwright.catalog.types import LinkKind, NetworkKind
@@ -29,6 +27,7 @@ from shardwright.models.parse import parse_config
 from shardwright.plan.rank import Option, ranked
 from shardwright.plan.types import Layout, PlanRequest, Verdict
 from shardwright.plan.verdicts import kind_of, question_of, verdicts
+from support.planning import pool, request
 
 MODELS = (
     "meta-llama/Meta-Llama-3.1-8B", "Qwen/Qwen3-32B", "meta-llama/Meta-Llama-3.1-70B", "Qwen/Qwen3-30B-A3B",

@@ -37,6 +37,14 @@ def _load_once(stream):
 yaml.safe_load = _load_once
 
 
+@lru_cache(maxsize=None)
+def _version(system):
+    """The newest measurements of a system, looked up once: the look-up costs more than an estimate."""
+    from aiconfigurator_core.sdk.perf_database import get_latest_database_version
+
+    return get_latest_database_version(system=system, backend="vllm")
+
+
 def price(row):
     """Best throughput and least latency of one layout."""
     from aiconfigurator.cli.api import cli_estimate
@@ -47,7 +55,7 @@ def price(row):
     for batch in BATCHES:
         try:
             found = cli_estimate(
-                row["model"], row["system"], backend_name="vllm", isl=PROMPT, osl=OUTPUT, batch_size=batch,
+                row["model"], row["system"], backend_name="vllm", backend_version=_version(row["system"]), isl=PROMPT, osl=OUTPUT, batch_size=batch,
                 tp_size=row["tensor"], pp_size=row["pipeline"], attention_dp_size=row["data"],
                 **(experts if row["mixture"] else {}),
             )  # fmt: skip

@@ -16,13 +16,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "operator"), str(Path(__file__).parents[1] / "tests")]
 
-from support.planning import dense, dense_70b, inventory, mixture, pool, request
-
 from shardwright.api.spec import Priority
 from shardwright.inventory import Inventory
 from shardwright.models.profile import ModelProfile
 from shardwright.plan import verdicts
 from shardwright.plan.choose import choose
+from support.planning import dense, dense_70b, inventory, mixture, pool, request
 
 PRODUCTS = ("H100-SXM", "L40S", "A100-SXM4-80GB", "A10", "H200-SXM", "B200", "L4", "MI300X", "A40", "RTX-4090")
 REPEATS = 15

@@ -1,17 +1,19 @@
 """`shardwright plan`: what the operator would decide for a manifest on these nodes, and why. Changes nothing."""
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from shardwright.commands.documents import fail, find_deployment, find_profile, read_documents, read_inventory
-from shardwright.inventory import Inventory
+from shardwright.commands.documents import Document, fail, find_deployment, find_profile, read_documents, read_inventory
 from shardwright.plan import explain
 from shardwright.plan.choose import choose
 from shardwright.plan.picture import svg
@@ -21,6 +23,8 @@ from shardwright.plan.types import Plan, PlanRequest
 
 NO_LAYOUT = 3
 """Exit status where the question was understood and nothing fits; 2 = the question was not understood."""
+_FILE_WIDTH = 140
+"""Columns where the output is no terminal."""
 
 
 class Form(StrEnum):
@@ -50,7 +54,7 @@ def command(  # noqa: PLR0913, PLR0917  # one argument for each option
     request = plan_request(spec, find_profile(spec, documents, config))
     if not isinstance(request, PlanRequest):
         raise fail(f"{file} cannot be planned:\n" + "\n".join(f"  {problem}" for problem in request))
-    inventory = read_inventory(read_documents(nodes)) if nodes else _from_context()
+    inventory = read_inventory(read_documents(nodes) if nodes else _current_context())
     plan = choose(request, inventory)
     if picture:
         picture.write_text(svg(plan, inventory, title=name), "utf-8")
@@ -59,9 +63,11 @@ def command(  # noqa: PLR0913, PLR0917  # one argument for each option
         raise typer.Exit(NO_LAYOUT)
 
 
-def _from_context() -> Inventory:
-    """Nodes and pods of the cluster that kubectl would talk to."""
-    raise fail("no nodes given: add --nodes FILE with the output of kubectl get nodes,pods -A -o yaml")
+def _current_context() -> list[Document]:
+    """Nodes and pods of the cluster that kubectl would talk to; the client is loaded only when it is needed."""
+    from shardwright.commands.live import read_cluster  # noqa: PLC0415
+
+    return list(read_cluster())
 
 
 def _print(name: str, plan: Plan, output: Form, rejected: int) -> None:
@@ -75,10 +81,10 @@ def _print(name: str, plan: Plan, output: Form, rejected: int) -> None:
 
 
 def _tables(name: str, plan: Plan, rejected: int) -> None:
-    console = Console(soft_wrap=False)
-    console.print(f"[bold]{name}[/bold]: {plan.why}", highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    console.print(f"[bold]{name}[/bold]: {escape(plan.why)}", highlight=False, soft_wrap=True)
     if plan.nearest:
-        console.print(plan.nearest[:1].upper() + plan.nearest[1:] + ".", highlight=False)
+        console.print(escape(plan.nearest[:1].upper() + plan.nearest[1:]), highlight=False, soft_wrap=True)
     if plan.placements:
         console.print(_placements(plan))
     if plan.rejected and rejected:
@@ -90,11 +96,11 @@ def _tables(name: str, plan: Plan, rejected: int) -> None:
         if lines:
             console.print(f"\n[bold]{title}[/bold]", highlight=False)
             for line in lines:
-                console.print(f"  · {line}", highlight=False, markup=False)
+                console.print(f"  · {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _placements(plan: Plan) -> Table:
-    table = Table(title="Placements", title_justify="left", title_style="bold")
+    table = Table(title="Placements", box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     for heading in ("pool", "layout", "replicas", "room for", "weights", "KV cache", "requests each", "nodes"):
         table.add_column(heading, justify="right" if heading in ("replicas", "room for", "requests each") else "left")
     for p in plan.placements:
@@ -110,7 +116,16 @@ def _placements(plan: Plan) -> Table:
 
 def _rejected(plan: Plan, most: int) -> Table:
     title = f"Rejected, nearest first ({min(most, len(plan.rejected))} of {len(plan.rejected)})"
-    table = Table("pool", "layout", "reason", "need and have", title=title, title_justify="left", title_style="bold")
+    table = Table(
+        "pool",
+        "layout",
+        "reason",
+        "need and have",
+        title=title,
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+    )
     for lost in plan.rejected[:most]:
         table.add_row(lost.pool, lost.layout, lost.reason, explain.need_and_have(lost))
     return table

@@ -128,10 +128,9 @@ def _placement(option: Option, placed: int) -> Placement:
 def _slower(request: PlanRequest, order: Sequence[Option], placements: Sequence[Placement]) -> Iterator[Rejection]:
     """What fits and still lost, with the figure by which it lost."""
     chosen = {(p.pool, p.layout) for p in placements}
-    best = order[0]
     for option in order[1:]:
         if (option.pool.name, option.layout) not in chosen:
-            need, have, unit = _lost_by(request.priority, best, option)
+            need, have, unit = _lost_by(request.priority, order[0], option)
             yield Rejection(option.pool.name, option.layout.text, Reason.SLOWER, need, have, unit)
 
 
@@ -171,12 +170,14 @@ def _nearest_first(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
     Among the last, layouts that fail one rule come before those that fail many.
     """
     found = tuple(rejections)
-    failures = Counter((rejection.pool, rejection.layout) for rejection in found)
+    hopeless = [r for r in found if r.reason not in _ROOM and r.reason is not Reason.SLOWER]
+    failures = Counter((rejection.pool, rejection.layout) for rejection in hopeless)
 
     def key(rejection: Rejection) -> tuple[object, ...]:
-        rank = 0 if rejection.reason in _ROOM else 1 if rejection.reason is Reason.SLOWER else 2
+        reason = rejection.reason
+        rank = 0 if reason in _ROOM else 1 if reason is Reason.SLOWER else 2
         failed = failures[rejection.pool, rejection.layout] if rank == 2 else 0
         missing = abs(rejection.need - rejection.have) * 1000 // max(1, rejection.have)
-        return (rank, failed, missing, rejection.pool, rejection.layout, rejection.reason)
+        return (rank, failed, missing, rejection.pool, rejection.layout, reason)
 
     return tuple(sorted(found, key=key))

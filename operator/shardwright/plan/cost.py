@@ -26,11 +26,11 @@ from shardwright.plan.work import Work, work_of
 _GIGA = 1_000_000_000
 MEMORY_PERCENT = 80
 """Of peak memory bandwidth that streaming kernels reach."""
-COMPUTE_PERCENT = 60
+COMPUTE_PERCENT = 70
 """Of dense peak that large matrix products reach in serving."""
 LINK_PERCENT = 75
 """Of a link's bandwidth that collectives reach."""
-LAYER_OVERHEAD_NS = 12_000
+LAYER_OVERHEAD_NS = 20_000
 """Launch gaps, norms, rotary and sampling-free small kernels of one layer inside a CUDA graph."""
 STEP_OVERHEAD_NS = 500_000
 """Scheduling, input preparation and sampling of one step."""

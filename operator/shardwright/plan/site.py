@@ -43,6 +43,8 @@ class Site:
 
     def quota(self, request: PlanRequest, layout: Layout) -> int:
         """Replicas that a ResourceQuota leaves room for."""
+        if not request.quota_gpus:
+            return 1 << 30
         left = dict(request.quota_gpus).get(self.pool.gpu_resource)
         return 1 << 30 if left is None else max(0, left) // layout.gpus_per_replica
 
@@ -104,17 +106,16 @@ def refusals_of(request: PlanRequest, tried: Sequence[Tried], crossing: bool) ->
 def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: bool) -> Iterator[Rejection]:
     """Why a cut that fits in memory cannot be placed."""
     layout, name = verdict.layout, site.pool.name
-    gpus, text = layout.gpus_per_replica, layout.text
+    gpus = layout.gpus_per_replica
     if verdict.crosses_island and not crossing:
         largest = max((len(island) for island in site.pool.islands), default=layout.tensor - 1)
         have = min(largest, layout.gpus_per_pod)
-        yield Rejection(
-            name, text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), "GPUs of one island"
-        )
+        unit = "GPUs of one island"
+        yield Rejection(name, layout.text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), unit)
     if request.max_gpus is not None and gpus > request.max_gpus:
-        yield Rejection(name, text, Reason.OVER_GPU_LIMIT, gpus, request.max_gpus, "GPUs")
-    if site.quota(request, layout) == 0:
+        yield Rejection(name, layout.text, Reason.OVER_GPU_LIMIT, gpus, request.max_gpus, "GPUs")
+    if request.quota_gpus and site.quota(request, layout) == 0:
         left = dict(request.quota_gpus)[site.pool.gpu_resource]
-        yield Rejection(name, text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
+        yield Rejection(name, layout.text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
     if site.room(layout) == 0:
-        yield Rejection(name, text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, min(site.free_gpus, gpus - 1), "free GPUs")
+        yield Rejection(name, layout.text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, min(site.free_gpus, gpus - 1), "free GPUs")

@@ -4,6 +4,7 @@ Sizes are bytes, times microseconds, all integers. Nothing here decides.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands, EngineName, Priority, Toleration
@@ -42,7 +43,12 @@ class Layout:
     @property
     def text(self) -> str:
         """With the nodes, where one replica takes several: `TP8·PP2 over 2 nodes`."""
-        return str(self) if self.nodes_per_replica == 1 else f"{self} over {self.nodes_per_replica} nodes"
+        return _text(self)
+
+
+@lru_cache(maxsize=4096)
+def _text(layout: Layout) -> str:
+    return str(layout) if layout.nodes_per_replica == 1 else f"{layout} over {layout.nodes_per_replica} nodes"
 
 
 @dataclass(frozen=True, slots=True)
