@@ -1,8 +1,8 @@
 """Whatever cut the planner may choose, the engine's room can render: the two agree on what engines can form."""
 
 import pytest
-from golden.cases import Case, objects_of
 
+from golden.cases import Case, objects_of
 from shardwright.api.spec import EngineName
 from shardwright.catalog.load import gpu_catalog
 from shardwright.models.parse import parse_config

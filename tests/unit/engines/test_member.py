@@ -207,7 +207,7 @@ def test_a_follower_outlives_the_leader_when_both_are_told_to_stop(group: Group)
     until(lambda: group.status(0, "/ready") == 200, 20, "the leader is ready")
     for pod in group.pods.values():
         pod.send_signal(signal.SIGTERM)
-    assert group.pods[0].wait(10) == 0
+    assert group.pods[0].wait(20) == 0
     assert group.pods[1].poll() is None, "the follower still serves the leader's last requests"
     assert group.pods[1].wait(10) == 128 + 15
 

@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 POLL_SECONDS = 0.5
@@ -35,6 +35,7 @@ ASK_SECONDS = 1.0
 PEER_FRESH_SECONDS = 2.5
 ENGINE_FRESH_SECONDS = 10.0
 PROC = "/proc"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Member:
@@ -243,6 +244,8 @@ def stop(member: Member) -> None:
 def run_engine(member: Member, command: Sequence[str]) -> int:
     """Run it to its end and return a status that tells a kubelet the truth; reap orphans, being the first process."""
     member.engine_pid = os.posix_spawnp(command[0], list(command), os.environ)
+    if member.stopping:  # told just before there was anything to stop
+        os.kill(member.engine_pid, signal.SIGTERM)
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == member.engine_pid:
@@ -261,23 +264,31 @@ def words(arguments: Sequence[str], leads: bool) -> list[str]:
     return [*arguments[split + 1 :], *(word[len(role) :] for word in arguments[:split] if word.startswith(role))]
 
 
+def start_threads(member: Member) -> None:
+    """Serve and watch. The threads block the stop signals, so that these always interrupt the main thread's waiting."""
+    targets: list[tuple[Callable[..., None], tuple[object, ...]]] = [(server(member).serve_forever, ())]
+    if member.leads:
+        targets.append((watch_engine, (member,)))
+        targets += [(watch_follower, (member, index)) for index in range(1, len(member.hosts))]
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for target, given in targets:
+        threading.Thread(target=target, args=given, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve, meet, run, stop."""
     member = Member(dict(os.environ))
     command = words(arguments, member.leads)
-    threading.Thread(target=server(member).serve_forever, daemon=True).start()
-    if member.leads:
-        threading.Thread(target=watch_engine, args=(member,), daemon=True).start()
-        for index in range(1, len(member.hosts)):
-            threading.Thread(target=watch_follower, args=(member, index), daemon=True).start()
 
     def told_to_stop(*_: object) -> None:
         if not member.stopping:
             member.stopping = True
             threading.Thread(target=stop, args=(member,), daemon=True).start()
 
-    signal.signal(signal.SIGTERM, told_to_stop)
-    signal.signal(signal.SIGINT, told_to_stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, told_to_stop)
+    start_threads(member)
     missing = meet(member)
     if member.stopping:
         return 0
