@@ -17,6 +17,7 @@ class Leaders:
         self.waiting = 0
         self.asked = 0
         self._cluster, self._namespace, self._name = cluster, namespace, name
+        self._ready = 1
         self._servers: dict[str, ThreadingHTTPServer] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -37,8 +38,10 @@ class Leaders:
         while not self._stop.wait(0.3):
             try:
                 pods = infd.pods(self._cluster, self._namespace, self._name).values()
-            except AssertionError:
+                status = infd.get(self._cluster, self._namespace, self._name)["status"]
+            except (AssertionError, KeyError):
                 continue
+            self._ready = status.get("readyReplicas") or 1
             for address in {pod["status"].get("podIP") for pod in pods} - {None, *self._servers}:
                 server = ThreadingHTTPServer((address, PORT), _handler(self))
                 self._servers[address] = server
@@ -49,9 +52,8 @@ class Leaders:
         in_hand = self.requests_in_hand
         if in_hand is None:
             return None
-        running = infd.get(self._cluster, self._namespace, self._name)["status"]["readyReplicas"] or 1
-        waiting = self.waiting / running
-        figures = {"vllm:num_requests_running": in_hand / running - waiting, "vllm:num_requests_waiting": waiting}
+        waiting = self.waiting / self._ready
+        figures = {"vllm:num_requests_running": in_hand / self._ready - waiting, "vllm:num_requests_waiting": waiting}
         return "".join(f'{name}{{engine="0"}} {value}\n' for name, value in figures.items()).encode()
 
 

@@ -8,8 +8,14 @@ from pathlib import Path
 
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client.configuration import Configuration
+from yaml import YAMLError
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+_UNUSABLE = (
+    kubernetes_config.ConfigException, YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError
+)  # fmt: skip
+"""What the client raises on files that are no kubeconfig."""
 
 
 class LoginError(Exception):
@@ -54,15 +60,30 @@ async def login(environment: dict[str, str] | None = None) -> Login:
         if not values.get("KUBECONFIG") and SERVICE_ACCOUNT_TOKEN.exists():
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
+            _look_for(values.get("KUBECONFIG") or kubernetes_config.KUBE_CONFIG_DEFAULT_LOCATION)
             await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=values.get("KUBECONFIG") or None, client_configuration=configuration, persist_config=False
             )
-    except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+    except (
+        kubernetes_config.ConfigException,
+        YAMLError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
         raise LoginError(
             f"no way to reach a cluster: {error}; set KUBECONFIG to a kubeconfig file, or run in a pod that has a "
             "service account"
         ) from error
     return _from_configuration(configuration)
+
+
+def _look_for(paths: str) -> None:
+    """The client would go on without its file and complain of what is not in it. Raises OSError."""
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+        raise FileNotFoundError(f"there is no kubeconfig file {paths}")
 
 
 def _from_configuration(configuration: Configuration) -> Login:

@@ -20,7 +20,12 @@ COMMANDS = {
 
 def application() -> typer.Typer:
     """The typer application; only the module of the command that is asked for is imported."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Plan and run LLM inference on the GPUs you have.")
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Plan and run LLM inference on the GPUs you have.",
+    )
     wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     for name, text in COMMANDS.items():
         function = import_module(f"shardwright.commands.{name.replace('-', '_')}").command if name == wanted else _absent

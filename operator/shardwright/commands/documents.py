@@ -5,6 +5,7 @@ Every problem ends the command with a sentence that says which file, where in it
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import typer
 import yaml
 
-from shardwright.api.labels import KIND
+from shardwright.api.labels import API_VERSION, KIND
 from shardwright.api.parse import check_name, parse_spec
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.catalog.model_rows import bundled_configs
@@ -34,8 +35,10 @@ def read_documents(path: Path) -> list[Document]:
     """Objects of a YAML or JSON file (`-` = standard input), Lists flattened."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise fail(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise fail(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise fail(f"{path} is no text in UTF-8: give YAML or JSON") from error
     try:
         loaded = [json.loads(text)] if text.lstrip().startswith("{") else list(_load_yaml(text))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -65,7 +68,9 @@ def find_deployment(documents: list[Document], path: Path) -> tuple[str, Inferen
     """Name and spec of the one InferenceDeployment in a file."""
     found = [document for document in documents if document.get("kind") == KIND]
     if len(found) != 1:
-        raise fail(f"{path} holds {len(found)} objects of kind {KIND}: give a file with exactly one")
+        raise fail(f"{path} holds {_held(documents)}: give a file with exactly one {KIND}")
+    if found[0].get("apiVersion") != API_VERSION:
+        raise fail(f"{path}: apiVersion is {found[0].get('apiVersion')!r}: write {API_VERSION}")
     metadata = found[0].get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
     spec = parse_spec(found[0].get("spec"))
@@ -77,8 +82,19 @@ def find_deployment(documents: list[Document], path: Path) -> tuple[str, Inferen
     return name, spec
 
 
-def read_inventory(documents: list[Document]) -> Inventory:
-    """Nodes and pods of `kubectl get nodes,pods -A -o yaml`; other kinds are ignored."""
+def _held(documents: list[Document]) -> str:
+    """What is in a file, by kind."""
+    kinds = Counter(str(document.get("kind", "no kind"))[:63] for document in documents)
+    return ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items())[:5]) or "no object"
+
+
+def read_inventory(documents: list[Document], path: Path | None = None) -> Inventory:
+    """Nodes and pods of `kubectl get nodes,pods -A -o yaml`; other kinds are ignored.
+
+    A file (`path`) without any Node is a mistake and ends the command; a cluster without one is a fact.
+    """
+    if path and not any(document.get("kind") == "Node" for document in documents):
+        raise fail(f"{path} holds {_held(documents)}, no Node: give the output of kubectl get nodes,pods -A -o yaml")
     facts, skipped = [], []
     for document in documents:
         if document.get("kind") == "Node":
@@ -107,7 +123,9 @@ def _config_file(path: Path) -> Document:
     path = path / "config.json" if path.is_dir() else path
     try:
         raw = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise fail(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise fail(f"{path} cannot be read as JSON: {_one_line(error)}") from error
     if not isinstance(raw, Mapping):
         raise fail(f"{path} is not a JSON object: give the model's config.json")

@@ -75,10 +75,10 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter per option is what typer
 
 
 def config_path(model: str) -> str | None:
-    """The config file that a word names; None when it is an id."""
+    """The config file that a word names, there or not in a folder; None when it is an id."""
     path = Path(model)
     if path.is_dir():
-        path = path / "config.json"
+        return str(path / "config.json")
     return str(path) if path.is_file() else None
 
 

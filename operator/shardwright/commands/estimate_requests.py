@@ -36,7 +36,9 @@ def read_json(path: str) -> Any:  # noqa: ANN401  # any JSON
     """A JSON file. Raises `UnusableRequest`."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UnusableRequest(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise UnusableRequest(f"{path} cannot be read as JSON: {error}") from error
 
 

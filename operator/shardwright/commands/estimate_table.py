@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +22,10 @@ def print_table(result: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     layout = request["layout"]
     words = f"TP{layout['tensor']} PP{layout['pipeline']} DP{layout['data']}"
     console = Console()
-    table = Table(title=f"{result['id']} on {request['gpu']['product']}, {words}")
+    console.print(
+        f"{result['id']} on {request['gpu']['product']}, {words}", style="bold", markup=False, highlight=False
+    )
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("GiB per GPU")
     columns: dict[tuple[int, ...], list[int]] = {}
     for number, rank in enumerate(result["ranks"]):

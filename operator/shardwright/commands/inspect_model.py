@@ -43,7 +43,7 @@ def command(
     output: Annotated[Form, typer.Option("--output", "-o", help="table to read, json for programs.")] = Form.TABLE,
 ) -> None:
     """Print what planning knows of a model, and what it had to assume."""
-    config = config_path(path)
+    config = config_path(path) if path else None
     name = Path(path).resolve().name if config else path
     try:
         profile = read_profile({"config": config, "model_id": name, "quantization": quantization or None})

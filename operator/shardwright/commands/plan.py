@@ -54,13 +54,20 @@ def command(  # noqa: PLR0913, PLR0917  # one argument for each option
     request = plan_request(spec, find_profile(spec, documents, config))
     if not isinstance(request, PlanRequest):
         raise fail(f"{file} cannot be planned:\n" + "\n".join(f"  {problem}" for problem in request))
-    inventory = read_inventory(read_documents(nodes) if nodes else _current_context())
+    inventory = read_inventory(read_documents(nodes) if nodes else _current_context(), nodes)
     plan = choose(request, inventory)
     if picture:
-        picture.write_text(svg(plan, inventory, title=name), "utf-8")
+        _write(picture, svg(plan, inventory, title=name))
     _print(name, plan, output, rejected)
     if not plan.placements:
         raise typer.Exit(NO_LAYOUT)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise fail(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _current_context() -> list[Document]:
@@ -101,15 +108,16 @@ def _tables(name: str, plan: Plan, rejected: int) -> None:
 
 def _placements(plan: Plan) -> Table:
     table = Table(title="Placements", box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for heading in ("pool", "layout", "replicas", "room for", "weights", "KV cache", "requests each", "nodes"):
-        table.add_column(heading, justify="right" if heading in ("replicas", "room for", "requests each") else "left")
+    for heading in ("pool", "layout", "replicas", "weights + KV", "holds each", "nodes"):
+        table.add_column(heading, justify="right" if heading in ("replicas", "holds each") else "left")
     for p in plan.placements:
         weights = max((r.weights_bytes for r in p.memory.ranks), default=0)
         cache = min((r.kv_cache_bytes for r in p.memory.ranks), default=0)
         where = " ".join("+".join(nodes) for nodes in p.replica_nodes[:8]) + (" …" if len(p.replica_nodes) > 8 else "")
         table.add_row(
-            p.pool, p.layout.text, str(p.replicas), str(p.max_replicas), explain.gib(weights),
-            explain.gib(cache), f"{p.memory.max_concurrency:,} × {explain.tokens(p.memory.context_length)}", where,
+            p.pool, p.layout.text, f"{p.replicas} of {p.max_replicas}",
+            f"{explain.gib(weights)} + {explain.gib(cache)}",
+            f"{p.memory.max_concurrency:,} × {explain.tokens(p.memory.context_length)}", where,
         )  # fmt: skip
     return table
 
@@ -119,13 +127,12 @@ def _rejected(plan: Plan, most: int) -> Table:
     table = Table(
         "pool",
         "layout",
-        "reason",
-        "need and have",
+        "why",
         title=title,
         box=SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
     )
     for lost in plan.rejected[:most]:
-        table.add_row(lost.pool, lost.layout, lost.reason, explain.need_and_have(lost))
+        table.add_row(lost.pool, lost.layout, f"{lost.reason}: {explain.need_and_have(lost)}")
     return table

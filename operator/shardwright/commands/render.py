@@ -1,5 +1,6 @@
 """`shardwright render`: the objects that the operator would make for a manifest on these nodes. Changes nothing."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from shardwright.plan.types import Plan, PlanRequest
 
 NO_LAYOUT = 3
 """Exit status where the question was understood and nothing fits; 2 = the question was not understood."""
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 """Stands in owner references for the UID that the API server would have given."""
 
@@ -45,6 +47,8 @@ def command(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the objects.")] = "default",
 ) -> None:
     """Print every object as YAML. Exit status 0 = rendered, 2 = bad input, 3 = nothing fits."""
+    if not NAMESPACE.fullmatch(namespace):
+        raise fail(f"{namespace!r} can be no namespace: lower-case letters, digits and '-', at most 63")
     documents = read_documents(file)
     name, spec = find_deployment(documents, file)
     profile = find_profile(spec, documents, config)
@@ -53,7 +57,7 @@ def command(
     if problems or not isinstance(request, PlanRequest):
         found = [*problems, *(request if isinstance(request, tuple) else ())]
         raise fail(f"{file} cannot be rendered:\n" + "\n".join(f"  {problem}" for problem in sorted(set(found))))
-    plan = choose(request, read_inventory(read_documents(nodes)))
+    plan = choose(request, read_inventory(read_documents(nodes), nodes))
     if not plan.placements:
         typer.echo(f"{name}: {plan.why}", err=True)
         raise typer.Exit(NO_LAYOUT)

@@ -73,6 +73,8 @@ def need_and_have(lost: Rejection) -> str:
         return f"needs {gib(lost.need)}, has {gib(lost.have)}"
     if lost.unit.startswith(COMPUTE):
         return f"needs {lost.need // 10}.{lost.need % 10}, has {lost.have // 10}.{lost.have % 10} {lost.unit}"
+    if lost.reason is Reason.PRODUCT_NOT_WANTED:
+        return f"spec.placement.gpuProducts asks for {lost.unit}"
     if lost.reason is Reason.SLOWER:
         return f"{lost.have:,} against {lost.need:,} {lost.unit}"
     return f"needs {lost.need:,}, has {lost.have:,} {lost.unit}"

@@ -64,6 +64,12 @@ def site_of(pool: Pool, request: PlanRequest) -> Site:
     return Site(pool, kind_of(pool), nodes, domains(nodes), tuple(_refused(pool, nodes, who, request)))
 
 
+def _products_asked_for(request: PlanRequest) -> str:
+    """The GPU products that were asked for, the first few of them."""
+    names = request.gpu_products
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+
+
 def most_pods(site: Site) -> int:
     """Pods that one replica could have there, were everything free: the nodes of the largest fabric domain."""
     sizes: dict[str, int] = {}
@@ -75,7 +81,7 @@ def most_pods(site: Site) -> int:
 def _refused(pool: Pool, nodes: Sequence[PoolNode], who: Eligibility, request: PlanRequest) -> Iterator[Rejection]:
     wanted = {name.casefold() for name in request.gpu_products}
     if wanted and not wanted & {pool.product.name.casefold(), *(label.casefold() for label in pool.product.labels)}:
-        yield Rejection(pool.name, EVERY_LAYOUT, Reason.PRODUCT_NOT_WANTED, 1, 0, "products")
+        yield Rejection(pool.name, EVERY_LAYOUT, Reason.PRODUCT_NOT_WANTED, 1, 0, _products_asked_for(request))
     if nodes:
         return
     selected = [node for node in pool.nodes if who.selects(node)]
@@ -118,4 +124,5 @@ def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: b
         left = dict(request.quota_gpus)[site.pool.gpu_resource]
         yield Rejection(name, layout.text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
     if site.room(layout) == 0:
-        yield Rejection(name, layout.text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, min(site.free_gpus, gpus - 1), "free GPUs")
+        have = min(site.free_gpus, gpus - 1)
+        yield Rejection(name, layout.text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, have, "free GPUs")

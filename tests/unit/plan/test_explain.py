@@ -20,9 +20,8 @@ def test_need_and_have_come_in_their_unit():
     assert explain.need_and_have(Rejection("p", "l", Reason.WEIGHTS_DO_NOT_FIT, 70 * 2**30, 40 * 2**30)) == (
         "needs 70.0 GiB, has 40.0 GiB"
     )
-    assert explain.need_and_have(Rejection("p", "l", Reason.DTYPE_NEEDS_NEWER_GPU, 89, 80, "compute capability for fp8")) == (
-        "needs 8.9, has 8.0 compute capability for fp8"
-    )
+    old = Rejection("p", "l", Reason.DTYPE_NEEDS_NEWER_GPU, 89, 80, "compute capability for fp8")
+    assert explain.need_and_have(old) == "needs 8.9, has 8.0 compute capability for fp8"
     assert explain.need_and_have(Rejection("p", "l", Reason.SLOWER, 900, 700, "tokens/s per GPU")) == (
         "700 against 900 tokens/s per GPU"
     )
@@ -63,7 +62,9 @@ def test_old_gpus_are_offered_the_older_float():
 
 def test_pools_that_are_out_say_why():
     plan = choose(request(gpu_products=("B200",)), inventory(pool()))
-    assert plan.nearest == "every pool is out: every layout on h100-sxm-8: ProductNotWanted, needs 1, has 0 products"
+    assert plan.nearest == (
+        "every pool is out: every layout on h100-sxm-8: ProductNotWanted, spec.placement.gpuProducts asks for B200"
+    )
 
 
 def test_crossing_islands_is_said_with_its_price():
