@@ -1,8 +1,9 @@
 """How far our choice of layout is from aiconfigurator's best, priced by its own numbers.
 
-    uv venv ~/.cache/shardwright/silicon && uv pip install --python ~/.cache/shardwright/silicon/bin/python aiconfigurator
+    SILICON=~/.cache/shardwright/silicon/bin/python
+    uv venv ~/.cache/shardwright/silicon && uv pip install --python $SILICON aiconfigurator==0.12.0
     python bench/aiconfigurator_compare.py layouts > layouts.jsonl
-    ~/.cache/shardwright/silicon/bin/python bench/aiconfigurator_prices.py < layouts.jsonl > bench/aiconfigurator_prices.jsonl
+    $SILICON bench/aiconfigurator_prices.py < layouts.jsonl > bench/aiconfigurator_prices.jsonl
     python bench/aiconfigurator_compare.py score bench/aiconfigurator_prices.jsonl > bench/aiconfigurator.md
 
 Both get aiconfigurator's link figures. A cell is (model, GPU, GPUs, objective); compared are layouts that both accept.
@@ -48,7 +49,9 @@ def site(system: str, gpus: int) -> Pool:
     nodes, each = (2, 8) if gpus == 16 else (1, gpus)
     link = LinkKind.PCIE if system == "l40s" else LinkKind.NVSWITCH
     made = pool(f"{system}-{gpus}", product, nodes=nodes, gpus=each, link=link, network=NetworkKind.INFINIBAND)
-    return replace(made, link_bandwidth=inside * 10**9, network_bandwidth=between * 10**9, cross_island_bandwidth=inside * 10**9)
+    return replace(
+        made, link_bandwidth=inside * 10**9, network_bandwidth=between * 10**9, cross_island_bandwidth=inside * 10**9
+    )
 
 
 def asked(model: str, priority: Priority) -> PlanRequest:
@@ -102,7 +105,9 @@ def write_layouts() -> None:
 def score(rows: list[dict[str, object]]) -> None:
     """Print the table and the figures."""
     prices = {
-        (r["model"], r["system"], r["tensor"], r["pipeline"], r["data"], r["expert"]): r for r in rows if "error" not in r
+        (r["model"], r["system"], r["tensor"], r["pipeline"], r["data"], r["expert"]): r
+        for r in rows
+        if "error" not in r
     }
     regrets: dict[Priority, list[int]] = defaultdict(list)
     lines, refused = [], []
@@ -121,7 +126,9 @@ def score(rows: list[dict[str, object]]) -> None:
     print("# Our choice, priced by aiconfigurator 0.12.0\n\n```text\n" + (__doc__ or "").strip() + "\n```\n")
     for name, found in (*((str(p), sorted(r)) for p, r in regrets.items()), ("all", everything)):
         p90 = found[min(len(found) - 1, int(0.9 * len(found)))]
-        print(f"- {name}: {len(found)} cells, regret median {statistics.median(found) / 10:.1f} %, p90 {p90 / 10:.1f} %")
+        print(
+            f"- {name}: {len(found)} cells, regret median {statistics.median(found) / 10:.1f} %, p90 {p90 / 10:.1f} %"
+        )
     print("\n| model | system | GPUs | objective | ours | its best | regret |\n|---|---|---|---|---|---|---|")
     print("\n".join(lines))
     print("\nNot scored:\n\n| model | system | GPUs | objective | why |\n|---|---|---|---|---|\n" + "\n".join(refused))
@@ -140,7 +147,7 @@ def judge(
             option = Option(where, where.nodes, verdict.layout, verdict.memory, verdict.cost, 1, 1, 1)
             options.append((option, price))
     if not options:
-        return None, "neither accepts a layout" if not ours else f"aiconfigurator prices none of our {len(ours)} layouts"
+        return None, f"aiconfigurator prices none of our {len(ours)} layouts" if ours else "we accept no layout"
     priced = {option.layout: price for option, price in options}
     chosen = ranked([option for option, _ in options], question, by_total=False)[0].layout
     best = by_its_prices(priced, priority)
@@ -153,7 +160,8 @@ def judge(
 def by_its_prices(priced: dict[Layout, dict[str, object]], priority: Priority) -> Layout:
     """The layout that the objective takes with aiconfigurator's figures."""
     if priority is Priority.THROUGHPUT:
-        return max(priced, key=lambda cut: (float(str(priced[cut]["tokens_per_second_per_gpu"])), -cut.gpus_per_replica))
+        figures = {cut: float(str(price["tokens_per_second_per_gpu"])) for cut, price in priced.items()}
+        return max(priced, key=lambda cut: (figures[cut], -cut.gpus_per_replica))
     least = min(float(str(price["latency_us"])) for price in priced.values())
     near = [cut for cut in priced if float(str(priced[cut]["latency_us"])) <= least * 1.1]
     return min(near, key=lambda cut: (cut.gpus_per_replica, float(str(priced[cut]["latency_us"]))))

@@ -2,8 +2,9 @@
 
     python bench/plan_speed.py            # prints a table; the committed figures are in bench/plan_speed.md
 
-cold = the first plan for this model, engine and these kinds of GPU in a process; warm = the next one after the inventory
-changed (one node's GPUs were taken), which is what an operator meets: pure pieces are kept, free GPUs are counted anew.
+cold = the first plan for this model, engine and these kinds of GPU in a process; warm = the next one after the
+inventory changed (GPUs were taken on a node of each pool), which is what an operator meets: pure pieces are kept, free
+GPUs are counted anew.
 The GPU catalogue and engine facts are read before, once in a process.
 """
 
@@ -63,7 +64,8 @@ def busier(have: Inventory, taken: int) -> Inventory:
     """The inventory after other pods took GPUs on the first node of each pool."""
     return Inventory(
         tuple(
-            replace(p, nodes=(replace(p.nodes[0], free_gpus=taken % (p.gpus_per_node + 1)), *p.nodes[1:])) for p in have.pools
+            replace(p, nodes=(replace(p.nodes[0], free_gpus=taken % (p.gpus_per_node + 1)), *p.nodes[1:]))
+            for p in have.pools
         )
     )
 
@@ -85,7 +87,9 @@ def measure(name: str, have: Inventory, model: ModelProfile, **changes: object) 
 
 def main() -> None:
     """Print the table."""
-    print("| model | nodes | pools | cold ms | warm ms, median | warm ms, worst | plan |\n|---|---|---|---|---|---|---|")
+    print(
+        "| model | nodes | pools | cold ms | warm ms, median | warm ms, worst | plan |\n|---|---|---|---|---|---|---|"
+    )
     for have in (small(), large()):
         measure("8B", have, dense())
         measure("70B", have, dense_70b(), priority=Priority.LATENCY)

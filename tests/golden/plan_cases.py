@@ -93,11 +93,12 @@ def objects(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[dict[
 
 def _pod(name: str, gpus: int) -> dict[str, Any]:
     limits = {"nvidia.com/gpu": str(gpus)}
+    resources = {"limits": limits, "requests": limits}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": f"other-{name}", "namespace": "other"},
-        "spec": {"nodeName": name, "containers": [{"name": "main", "resources": {"limits": limits, "requests": limits}}]},
+        "spec": {"nodeName": name, "containers": [{"name": "main", "resources": resources}]},
         "status": {"phase": "Running"},
     }
 

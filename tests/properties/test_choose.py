@@ -1,4 +1,4 @@
-"""What holds for every plan: products equal GPUs, more never hurts, order never matters, nothing raises, and it is the best."""
+"""What holds for every plan: products equal GPUs, more never hurts, order never matters, and nothing raises."""
 
 from dataclasses import replace
 
@@ -134,7 +134,7 @@ def test_a_new_plan_is_valid_and_the_same_twice(asked: PlanRequest, have: Invent
 
 @given(requests(), inventories(), st.integers(0, 6))
 @settings(max_examples=100)
-def test_placing_more_replicas_keeps_what_runs_and_takes_only_free_gpus(asked: PlanRequest, have: Inventory, wanted: int):
+def test_placing_more_replicas_keeps_what_runs(asked: PlanRequest, have: Inventory, wanted: int):
     plan = choose(replace(asked, max_gpus=None), have)
     first = place_replicas(plan, have, min(1, wanted), {}, asked)
     more = place_replicas(plan, taken_by(have, plan, first), wanted, first, replace(asked, max_gpus=None))

@@ -1,4 +1,4 @@
-"""On small inventories the plan equals what trying everything finds, judged by a second, plainer reading of the rules."""
+"""On small inventories the plan equals what trying everything finds, by a second, plainer reading of the rules."""
 
 from itertools import combinations, product
 
@@ -26,8 +26,8 @@ def every_layout(request: PlanRequest, pool: Pool) -> list[Layout]:
         each = gpus // pods
         if any(each % group and group % each for group in (tensor, tensor * pipeline)):
             continue
-        for expert in (False, True) if request.model.is_mixture_of_experts and tensor * ranks > 1 else (False,):
-            found.append(Layout(tensor, pipeline, ranks, expert, pods))
+        spread = (False, True) if request.model.is_mixture_of_experts and tensor * ranks > 1 else (False,)
+        found += [Layout(tensor, pipeline, ranks, expert, pods) for expert in spread]
     return found
 
 

@@ -40,7 +40,12 @@ def dense_70b(**changes: Any) -> ModelProfile:
 
 
 def mixture(
-    *, layers: int = 32, experts: int = 64, per_token: int = 4, expert_inner: int = 1536, quantization: str | None = None
+    *,
+    layers: int = 32,
+    experts: int = 64,
+    per_token: int = 4,
+    expert_inner: int = 1536,
+    quantization: str | None = None,
 ) -> ModelProfile:
     """A Qwen3-MoE-shaped model; the default has 39 billion parameters."""
     config = {
@@ -92,7 +97,14 @@ def pool(
             network=network,
             network_bandwidth=network_bandwidth,
             nodes=tuple(
-                PoolNode(f"{name}-{number + 1}", gpus, room[number], (), (), fabric_domain=(domains or [None] * nodes)[number])
+                PoolNode(
+                    f"{name}-{number + 1}",
+                    gpus,
+                    room[number],
+                    (),
+                    (),
+                    fabric_domain=(domains or [None] * nodes)[number],
+                )
                 for number in range(nodes)
             ),
             selector=(("nvidia.com/gpu.product", product),),

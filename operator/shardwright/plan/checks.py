@@ -263,9 +263,7 @@ def _needs(layout: Layout, context: Context, needed: tuple[int, int] | None, wha
     have = context.product.compute_capability
     if needed is None or have is None or have >= needed:
         return None
-    return _no(
-        layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability for {what}"
-    )
+    return _no(layout, Reason.DTYPE_NEEDS_NEWER_GPU, _tenths(needed), _tenths(have), f"compute capability for {what}")
 
 
 def _tenths(compute: tuple[int, int]) -> int:

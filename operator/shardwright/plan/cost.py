@@ -21,7 +21,7 @@ from shardwright.catalog.load import gpu_catalog
 from shardwright.catalog.types import GpuProduct, LinkKind
 from shardwright.inventory import Pool
 from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest
-from shardwright.plan.work import Work, work_of
+from shardwright.plan.work import work_of
 
 _GIGA = 1_000_000_000
 MEMORY_PERCENT = 80
@@ -168,7 +168,8 @@ class Roofline:
         """Routed experts: the group of tensor x data ranks meets all its tokens there."""
         if not self.expert_bytes:
             return 0
-        read = self.expert_bytes * _touched(self.work.experts or 1, self.work.experts_per_token, tokens * self.layout.data) // _FIXED
+        touched = _touched(self.work.experts or 1, self.work.experts_per_token, tokens * self.layout.data)
+        read = self.expert_bytes * touched // _FIXED
         return max(read * _GIGA // self.bandwidth, tokens * self.expert_token_ps // 1000)
 
     def _collectives(self, pool: Pool) -> Line:

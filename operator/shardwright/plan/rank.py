@@ -89,8 +89,8 @@ def _by_latency(options: Sequence[Option], request: PlanRequest) -> list[Option]
 def _common(option: Option, request: PlanRequest) -> Key:
     """What counts before any objective: all replicas placed, the context asked for, the user's order of products.
 
-    Where replicas may go to unlike GPUs, what does not fit on the first kind goes to the next, so a kind that holds only
-    some of them loses nothing by that.
+    Where replicas may go to unlike GPUs, what does not fit on the first kind goes to the next, so a kind that holds
+    only some of them loses nothing by that.
     """
     short = 0 if request.allow_mixed_products else option.short
     return (option.short_of_pool, short, -option.memory.context_length, _preference(option.pool, request.gpu_products))

@@ -35,7 +35,8 @@ def question_of(request: PlanRequest) -> PlanRequest:
     """The request without what only placing depends on, so that it can be compared and kept."""
     return replace(
         request, max_replicas=None, max_gpus=None, fill_free_gpus=False, node_selector=(), tolerations=(),
-        gpu_products=(), gpu_prices_micro=(), allow_mixed_products=False, cross_islands=CrossIslands.FREELY, quota_gpus=(),
+        gpu_products=(), gpu_prices_micro=(), allow_mixed_products=False, quota_gpus=(),
+        cross_islands=CrossIslands.FREELY,
     )  # fmt: skip
 
 
@@ -43,14 +44,15 @@ def question_of(request: PlanRequest) -> PlanRequest:
 def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Verdict, ...]:
     """Judge every cut of one pod, and of up to `most_pods` pods up to four times the fewest GPUs that hold the model.
 
-    Beyond that KV cache is plentiful, and a replica is several replicas that wait for each other. `shorten`: where the whole context does
-    not fit, take the longest that does (only if the user named none).
+    Beyond that KV cache is plentiful, and a replica is several replicas that wait for each other. `shorten`: where the
+    whole context does not fit, take the longest that does (only if the user named none).
     """
     mixture, pins = question.model.is_mixture_of_experts, question.pins
     found: list[Verdict] = []
     fewest = 0
     for layout in layouts(kind.gpus_per_node, most_pods, pins, mixture_of_experts=mixture):
-        if layout.nodes_per_replica > 1 and 0 < fewest * MOST_TIMES_THE_FEWEST < layout.gpus_per_replica and pins.nodes_per_replica is None:
+        several = layout.nodes_per_replica > 1 and pins.nodes_per_replica is None
+        if several and 0 < fewest * MOST_TIMES_THE_FEWEST < layout.gpus_per_replica:
             break
         verdict = verdict_on(question, kind, layout, shorten)
         if not verdict.rejections:

@@ -12,7 +12,7 @@ R = Reason
 FP8_BLOCKS = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
 
 
-def reasons(layout: Layout, model=None, product: str = "H100-SXM", engine=EngineName.VLLM, **options: str) -> set[Reason]:
+def reasons(layout: Layout, model=None, product="H100-SXM", engine=EngineName.VLLM, **options: str) -> set[Reason]:
     pairs = tuple(sorted((name.replace("_", "-"), value) for name, value in options.items()))
     found = refusals(layout, Context(model or dense(), gpu(product), engine, pairs))
     assert all(refusal.need > refusal.have for refusal in found)
@@ -74,8 +74,8 @@ GENERATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("product", "options", "expected"), [c[1:] for c in GENERATIONS], ids=[c[0] for c in GENERATIONS])
-def test_formats_need_a_generation(product, options, expected):
+@pytest.mark.parametrize(("name", "product", "options", "expected"), GENERATIONS)
+def test_formats_need_a_generation(name, product, options, expected):
     assert reasons(Layout(1), product=product, **options) == expected
 
 
