@@ -55,9 +55,10 @@ crd: ## Write the CustomResourceDefinition from the models
 	cp crds/inferencedeployments.shardwright.io.yaml charts/shardwright/crds/
 	$(RUN)/python -m shardwright crd --output reference > docs/reference.md
 
-golden: ## Write the golden manifests anew; review the difference
+golden: ## Write the golden manifests and plans anew; review the difference
 	@e2e/cluster/setup.sh python
 	PYTHONPATH=operator:tests:images/fake-engine $(RUN)/python -m golden.rewrite
+	PYTHONPATH=operator:tests $(RUN)/python -m golden.rewrite_plans
 
 vllm-verdicts: ## Ask the real vLLM again for its options and its verdicts (the fake engine must agree with them)
 	VLLM=$$(e2e/vllm/install.sh) && cd images/fake-engine && VLLM_TARGET_DEVICE=cpu VLLM_LOGGING_LEVEL=ERROR $$VLLM/bin/python export_vllm_options.py \
