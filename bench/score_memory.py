@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "tests")]
 
-from shardwright.commands.estimate_requests import answer  # noqa: E402
-from support import memory_scores  # noqa: E402
+from shardwright.commands.estimate_requests import answer
+from support import memory_scores
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def bundled_profile(model_id: str, quantization: str | None = None) -> ModelProf
     if name is None:
         raise UnreadableModel(
             Reason.UNKNOWN_MODEL,
-            f"model {model_id!r} is not in the bundled catalogue: give its config.json instead (in a spec: model.facts)",
+            f"model {model_id!r} is not in the bundled catalogue: give its config.json (in a spec: model.facts)",
         )
     row = rows[name]
     return parse_config(row["config"], model_id=name, quantization=quantization, quant_config=row.get("quant_config"))
