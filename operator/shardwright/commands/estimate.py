@@ -10,6 +10,7 @@ import typer
 
 from shardwright.commands.estimate_requests import answer
 from shardwright.commands.estimate_table import print_table
+from shardwright.plan.memory import EngineArguments
 
 
 class Form(StrEnum):
@@ -32,7 +33,7 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter per option is what typer
     nodes: Annotated[int, typer.Option(help="Nodes of one replica.", min=1)] = 1,
     quantization: Annotated[str, typer.Option(help="Run the weights as this; default: what the checkpoint is.")] = "",
     gpu_memory_gb: Annotated[
-        int, typer.Option(help="Memory as sold, where the product's name leaves it open.", min=0)
+        int, typer.Option(help="Memory as sold, where the product's name leaves it open.", min=0, max=9999)
     ] = 0,
     engine: Annotated[str, typer.Option(help="vllm or trtllm.")] = "vllm",
     engine_version: Annotated[
@@ -63,6 +64,8 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter per option is what typer
         "engine": {"name": engine, "version": engine_version or None},
         "engine_args": options(arg or []),
     }
+    for pair in without_effect(arg or []):
+        typer.echo(f"estimate: --arg {pair} changes nothing here: unknown, not readable, or the default", err=True)
     result = answer(request)
     if "error" in result:
         typer.echo(f"estimate: {result['error']}", err=True)
@@ -89,6 +92,11 @@ def options(pairs: list[str]) -> dict[str, str]:
         name, _, value = pair.partition("=")
         found[name.strip()] = value
     return found
+
+
+def without_effect(pairs: list[str]) -> list[str]:
+    """The options that the forecast would be the same without."""
+    return [pair for pair in pairs if EngineArguments.from_options(options([pair]).items()) == EngineArguments()]
 
 
 def batch(path: Path) -> int:

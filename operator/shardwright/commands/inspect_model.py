@@ -43,7 +43,10 @@ def command(
     output: Annotated[Form, typer.Option("--output", "-o", help="table to read, json for programs.")] = Form.TABLE,
 ) -> None:
     """Print what planning knows of a model, and what it had to assume."""
-    config = config_path(path) if path else None
+    if not path:
+        typer.echo("inspect-model: give a config.json, a folder that holds one, or an id of the catalogue", err=True)
+        raise typer.Exit(2)
+    config = config_path(path)
     name = Path(path).resolve().name if config else path
     try:
         profile = read_profile({"config": config, "model_id": name, "quantization": quantization or None})

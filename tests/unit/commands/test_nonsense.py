@@ -105,6 +105,16 @@ def test_model_configs(tmp_path, content, words):
     refused(run("estimate", "--model", str(tmp_path), "--gpu", "H100"), 1, words)
 
 
+def test_options_that_change_no_forecast_are_told():
+    pairs = ("--arg", "max-model-len=banana", "--arg", "zzz=1", "--arg", "max-num-seqs=8")
+    result = run("estimate", "--model", "Qwen/Qwen3-8B", "--gpu", "H100", *pairs)
+    assert result.exit_code == 0
+    assert result.stderr.count("changes nothing here") == 2
+    assert "max-num-seqs" not in result.stderr
+    refused(run("estimate", "--model", "Qwen/Qwen3-8B", "--gpu", "Zzz"), 1, "(--gpu-memory-gb)")
+    refused(run("inspect_model", ""), 2, "give a config.json")
+
+
 @pytest.mark.parametrize("example", ["dense-small", "dense-405b", "moe-671b", "trtllm"])
 def test_a_plan_is_readable_at_80_columns(example, monkeypatch):
     monkeypatch.setattr("shardwright.commands.plan._FILE_WIDTH", 80)
