@@ -1,4 +1,4 @@
-"""`shardwright plan` as a user runs it: figures in three forms, a picture, exit statuses, errors that name the place."""
+"""`shardwright plan` as a user runs it: three forms, a picture, exit statuses, errors that name the place."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,8 @@ def test_the_three_forms_say_the_same(tmp_path: Path):
 def test_bad_input_ends_with_two_and_says_where(tmp_path: Path):
     broken = tmp_path / "cr.yaml"
     broken.write_text(
-        "apiVersion: shardwright.io/v1alpha1\nkind: InferenceDeployment\nmetadata: {name: x}\nspec: {model: {id: Qwen/Qwen3-8B}, layout: {data: 2}}\n"
+        "apiVersion: shardwright.io/v1alpha1\nkind: InferenceDeployment\nmetadata: {name: x}\n"
+        "spec: {model: {id: Qwen/Qwen3-8B}, layout: {data: 2}}\n"
     )
     result = run("-f", str(broken), "--nodes", str(FLEET))
     assert result.exit_code == 2
