@@ -97,7 +97,8 @@ def unknown_gpu(text: str, memory_mib: int | None) -> GpuProduct:
     """A product that only its stated memory describes. Raises `UnusableRequest` without one."""
     if not memory_mib:
         raise UnusableRequest(
-            f"GPU {text!r} is not in the catalogue and no memory is given: add marketing_gb or memory_mib (--gpu-memory-gb)"
+            f"GPU {text!r} is not in the catalogue and no memory is given: "
+            "add marketing_gb or memory_mib (--gpu-memory-gb)"
         )
     like = gpu_catalog().products[0]
     return replace(like, name=text or "unknown", memory_bytes=memory_mib * MIB * REPORTED_PERCENT // 100)
