@@ -16,7 +16,7 @@ from shardwright.models.profile import ModelProfile
 def bundled_profile(model_id: str, quantization: str | None = None) -> ModelProfile:
     """The profile of a bundled model, by its id in any case. Raises `UnreadableModel` for an unknown one."""
     rows = bundled_configs()
-    name = model_id if model_id in rows else next((known for known in rows if known.lower() == model_id.lower()), None)
+    name = bundled_name(model_id)
     if name is None:
         raise UnreadableModel(
             Reason.UNKNOWN_MODEL,
@@ -24,6 +24,13 @@ def bundled_profile(model_id: str, quantization: str | None = None) -> ModelProf
         )
     row = rows[name]
     return parse_config(row["config"], model_id=name, quantization=quantization, quant_config=row.get("quant_config"))
+
+
+@lru_cache(maxsize=2048)
+def bundled_name(model_id: str) -> str | None:
+    """The id as the catalogue spells it; None where it does not know the model."""
+    rows = bundled_configs()
+    return model_id if model_id in rows else next((known for known in rows if known.lower() == model_id.lower()), None)
 
 
 def bundled_ids() -> tuple[str, ...]:

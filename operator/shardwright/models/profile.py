@@ -204,6 +204,10 @@ class ModelProfile:
     vision: tuple[Matrix, ...] = ()
     draft_layers: tuple[LayerShape, ...] = ()
     """Multi-token-prediction layers: loaded only for speculative decoding."""
+    checkpoint_bytes: int = 0
+    """Bytes of all tensors as the checkpoint's own headers state them; 0 = they were not read."""
+    weights_scale_permille: int = 1000
+    """By how much weights are counted beyond what the config explains, because the checkpoint holds more."""
 
     @property
     def is_mixture_of_experts(self) -> bool:

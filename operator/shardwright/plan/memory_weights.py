@@ -147,7 +147,7 @@ def stage_weights(
         if last:
             total += tensors_bytes(profile.head, profile, layout)
             total += draft_bytes(profile.draft_layers, profile, layout, padding) if drafts else 0
-        result.append(total)
+        result.append(total * profile.weights_scale_permille // 1000)
     return tuple(result)
 
 
