@@ -59,14 +59,18 @@ def best(request: PlanRequest, have: Inventory) -> tuple[str, Layout] | None:
     wanted = request.replicas or 1
     most = max(placed for _, _, placed in survivors)
     fullest = [s for s in survivors if (wanted - s[2]) * 1000 // wanted == (wanted - most) * 1000 // wanted]
-    winner = min(fullest, key=lambda s: (*objective(request, s[1], fullest), *tie(s)))
+    winner = min(fullest, key=lambda s: (*objective(request, s[0], s[1], fullest), *tie(s)))
     return winner[0].name, winner[1].layout
 
 
-def objective(request: PlanRequest, verdict: Verdict, others: list[tuple[Pool, Verdict, int]]) -> tuple[int, ...]:
+def objective(
+    request: PlanRequest, where: Pool, verdict: Verdict, others: list[tuple[Pool, Verdict, int]]
+) -> tuple[int, ...]:
     cost, gpus = verdict.cost, verdict.layout.gpus_per_replica
     assert cost
-    speed = (int(not cost.meets_target), -(cost.milli_tokens_per_second // gpus))
+    left_over = where.gpus_per_node % verdict.layout.gpus_per_pod
+    share = where.gpus_per_node * gpus
+    speed = (int(not cost.meets_target), -(cost.milli_tokens_per_second * (where.gpus_per_node - left_over) // share))
     if request.priority is Priority.THROUGHPUT:
         return speed
     if request.priority is Priority.COST:

@@ -13,10 +13,10 @@ from shardwright.api.spec import CrossIslands, Priority
 from shardwright.inventory import Inventory
 from shardwright.plan import explain
 from shardwright.plan.demand import Demand, demand_of
-from shardwright.plan.rank import Option, ranked
+from shardwright.plan.rank import Option, per_gpu, ranked
 from shardwright.plan.room import assign, natural
 from shardwright.plan.site import Site, Tried, most_pods, refusals_of, site_of
-from shardwright.plan.types import Layout, Placement, Plan, PlanRequest, Rejection, Verdict
+from shardwright.plan.types import Placement, Plan, PlanRequest, Rejection, Verdict
 from shardwright.plan.verdicts import question_of, verdicts
 
 
@@ -140,15 +140,7 @@ def _lost_by(priority: Priority, best: Option, option: Option) -> tuple[int, int
         return best.cost.decode_step_microseconds, option.cost.decode_step_microseconds, "microseconds per token"
     if priority is Priority.COST:
         return best.gpus, option.gpus, "GPUs"
-    return (
-        _per_gpu(best.cost.milli_tokens_per_second, best.layout),
-        _per_gpu(option.cost.milli_tokens_per_second, option.layout),
-        "tokens/s per GPU",
-    )
-
-
-def _per_gpu(milli_tokens_per_second: int, layout: Layout) -> int:
-    return milli_tokens_per_second // layout.gpus_per_replica // 1000
+    return per_gpu(best) // 1000, per_gpu(option) // 1000, "tokens/s per GPU"
 
 
 def _placed(placements: Sequence[Placement]) -> int:

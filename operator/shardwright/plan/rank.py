@@ -105,9 +105,19 @@ def _preference(pool: Pool, wanted: Sequence[str]) -> int:
 
 def _speed(option: Option, by_total: bool) -> Key:
     """Output tokens a second: of all replicas where a budget is filled, else per GPU."""
-    cost, gpus = option.cost, option.layout.gpus_per_replica
-    figure = cost.milli_tokens_per_second * max(1, option.placed) if by_total else cost.milli_tokens_per_second // gpus
+    cost = option.cost
+    figure = cost.milli_tokens_per_second * max(1, option.placed) if by_total else per_gpu(option)
     return (not cost.meets_target, -figure)
+
+
+def per_gpu(option: Option) -> int:
+    """Thousandths of tokens a second per GPU; GPUs that pods of this size leave over on a full node count as used.
+
+    Pods of 3 on nodes of 8 strand two GPUs for every six: nobody else can use a remainder well.
+    """
+    node, pod = option.pool.gpus_per_node, option.layout.gpus_per_pod
+    usable = node // pod * pod
+    return option.cost.milli_tokens_per_second * usable // (option.layout.gpus_per_replica * node)
 
 
 def _price(option: Option, request: PlanRequest) -> Key:
