@@ -51,8 +51,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.queueing.idle_timeout = 1.0
     for kind in WATCHED:
-        if kind.name in kinds.LABELLED:
-            chosen.watching.label_selectors[_address(kind)] = kinds.OUR_LABEL
+        if selector := kinds.selector(kind):
+            chosen.watching.label_selectors[_address(kind)] = selector
     return chosen
 
 

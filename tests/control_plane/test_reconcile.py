@@ -188,3 +188,23 @@ def test_a_version_that_never_starts_stops_the_roll(
     )
     fleet.kubectl.patch(infd.KIND, "small", {"spec": {"podTemplate": {"resources": None}}}, namespace)
     infd.wait_available(fleet, namespace, "small", 2)
+
+
+def test_an_autoscaler_object_scales_the_deployment(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    """A HorizontalPodAutoscaler raises a deployment to its least number of replicas by the scale subresource."""
+    start_operator()
+    infd.apply(fleet, namespace, "small", replicas=1, autoscaling={"mode": "External"})
+    infd.wait_available(fleet, namespace, "small", 1)
+    fleet.kubectl.apply({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "theirs", "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "shardwright.io/v1alpha1", "kind": "InferenceDeployment", "name": "small"},
+            "minReplicas": 2, "maxReplicas": 3,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+        },
+    })  # fmt: skip
+    infd.wait_available(fleet, namespace, "small", 2, within_seconds=60)
+    assert infd.get(fleet, namespace, "small")["spec"]["replicas"] == 2

@@ -3,6 +3,7 @@
 Decides only what an answer means.
 """
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +12,12 @@ from shardwright.cluster import kinds
 from shardwright.cluster.client import ApiClient, ApiError, JsonObject
 from shardwright.cluster.kinds import Kind
 from shardwright.cluster.store import Store
+from shardwright.engines.mpi import SECRET_KEY
+from shardwright.manifests.secret import launch_secret_of
 
 DERIVED_MANAGER = "shardwright-derived"
 """Field manager of a derived `spec.replicas`, so that any other writer is told apart from us."""
+SECRET_BYTES = 32
 
 
 class Writer:
@@ -25,11 +29,23 @@ class Writer:
         self._store = store
 
     async def apply(self, document: Mapping[str, Any], *, force: bool) -> JsonObject:
-        """Server-side apply of a child; returns the live object. Raises ApiError."""
+        """Server-side apply of a child, after the Secret that it mounts; returns the live object. Raises ApiError."""
+        mounted = launch_secret_of(document)
+        if mounted:
+            await self._create_secret(mounted)
         kind = kinds.BY_NAME[document["kind"]]
         live = await self._client.apply(document, kind, manager=labels.FIELD_MANAGER, force=force)
         self._store.put(kind, live)
         return live
+
+    async def _create_secret(self, document: Mapping[str, Any]) -> None:
+        """Create a Secret with fresh random content unless it exists: it is never read, changed or replaced."""
+        content = {"stringData": {SECRET_KEY: secrets.token_hex(SECRET_BYTES)}}
+        try:
+            await self._client.create({**document, **content}, kinds.SECRET, manager=labels.FIELD_MANAGER)
+        except ApiError as error:
+            if error.status != 409:
+                raise
 
     async def put_right(self, document: Mapping[str, Any]) -> JsonObject:
         """Replace lists that somebody else mixed entries into, which no apply can, then apply. Raises ApiError.

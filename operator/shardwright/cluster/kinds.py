@@ -43,6 +43,7 @@ NODE = Kind("v1", "Node", "nodes", namespaced=False)
 POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+SECRET = Kind("v1", "Secret", "secrets")
 EVENT = Kind("v1", "Event", "events")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
@@ -56,3 +57,14 @@ LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name})
 """Kinds that are watched by our label only: clusters hold many and large ones that are not ours."""
 BY_NAME = {kind.name: kind for kind in (*CHILDREN, DEPLOYMENT, NODE, POD)}
 OUR_LABEL = f"{labels.MANAGED_BY}=shardwright"
+_WITHOUT_REPLICAS = f"{OUR_LABEL},!{labels.REPLICA}"
+
+
+def selector(kind: Kind) -> str:
+    """The label selector by which a kind is watched; empty = all of them.
+
+    ControllerRevisions that StatefulSets make of their pods' templates carry the pods' labels: they are none of ours.
+    """
+    if kind.name not in LABELLED:
+        return ""
+    return _WITHOUT_REPLICAS if kind is CONTROLLER_REVISION else OUR_LABEL

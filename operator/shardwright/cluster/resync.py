@@ -25,8 +25,7 @@ async def relist(
     oldest: int | None = None
     try:
         for namespace in _scopes(kind, namespaces):
-            selector = kinds.OUR_LABEL if kind.name in kinds.LABELLED else ""
-            async for page, version in client.pages(kind, namespace, selector):
+            async for page, version in client.pages(kind, namespace, kinds.selector(kind)):
                 oldest = version if oldest is None else min(oldest, version)
                 for document in page:
                     seen.add(document["metadata"]["uid"])

@@ -82,6 +82,10 @@ class Store:
         """What a deployment owns or is labelled with its name, by (kind, name), without managed fields."""
         return {name: orjson.loads(stored.value) for name, stored in sorted(self._children.get(key, {}).items())}
 
+    def fingerprints(self, key: Key) -> dict[tuple[str, str], int]:
+        """A number for each child that changes when the child does."""
+        return {name: hash(stored.value) for name, stored in self._children.get(key, {}).items()}
+
     def pods(self, key: Key) -> tuple[JsonObject, ...]:
         """The deployment's pods, sorted by name, each with what status needs."""
         found = [orjson.loads(stored.value) for stored in self._pods.get(key, {}).values()]

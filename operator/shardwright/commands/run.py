@@ -15,6 +15,7 @@ import kopf
 from aiohttp import web
 
 from shardwright import handlers
+from shardwright.catalog.load import gpu_catalog
 from shardwright.cluster.client import ApiClient, ApiError
 from shardwright.cluster.login import LoginError, login
 from shardwright.cluster.store import Store
@@ -24,6 +25,7 @@ from shardwright.controller.loads import StoredLoads
 from shardwright.metrics.own import CONTENT_TYPE, OperatorMetrics
 from shardwright.metrics.scrape import LeaderLoads
 from shardwright.metrics.serve import Endpoint, ExternalMetricsServer
+from shardwright.models.bundled import bundled_ids
 from shardwright.queue import work
 from shardwright.settings import Settings, SettingsError, from_environment
 
@@ -100,6 +102,7 @@ class _Operator:
                 log.warning("cannot start yet: %s", error)
                 await asyncio.sleep(_START_RETRY_SECONDS)
             else:
+                await asyncio.to_thread(_warm_up)
                 gc.freeze()
                 return
 
@@ -180,6 +183,12 @@ class _Operator:
         for task in (*tasks, *workers):
             task.cancel()
         await asyncio.wait([*tasks, *workers], timeout=_STOP_PATIENCE_SECONDS)
+
+
+def _warm_up() -> None:
+    """Read the catalogues before the first deployment waits for them."""
+    gpu_catalog()
+    bundled_ids()
 
 
 async def _guarded(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -28,7 +28,7 @@ from shardwright.reconcile.decide import decide, trouble_decision
 from shardwright.reconcile.diff import differences
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
-from shardwright.reconcile.types import Decision, ModelFacts, Observed, Write
+from shardwright.reconcile.types import ChildName, Decision, ModelFacts, Observed, Write
 from shardwright.settings import Settings
 
 log = logging.getLogger("shardwright")
@@ -179,9 +179,18 @@ class Controller:
         self.ledger.reserve(memory.uid, memory.created, decision.reservations, bound_nodes(self.store, key))
         if released - self.ledger.own(memory.uid):
             self._wake(set(), waiting=True)
+        self._verify(key, memory, seen, decision)
         memory.waiting = decision.waiting
         memory.formed.update(decision.formed)
         return seen, decision
+
+    def _verify(self, key: Key, memory: Memory, seen: Observed, decision: Decision) -> None:
+        """Remember which live objects need no comparison until they or the wish change."""
+        fingerprints = self.store.fingerprints(key)
+        due = {name_of(write.document) for write in (*decision.keep, *decision.apply)}
+        memory.verified = {
+            name: (applied_hash(child), fingerprints[name]) for name, child in seen.children.items() if name not in due
+        }
 
     def _observed(self, key: Key, memory: Memory, facts: ModelFacts) -> Observed | None:
         deployment = self.store.deployment(key)
@@ -194,9 +203,14 @@ class Controller:
             facts=facts,
             takes_name=lambda kind, name: self.store.takes_name(kind, key[0], name),
             formed=dict(memory.formed),
+            verified=self._verified(key, memory),
             stubborn=dict(memory.stubborn),
             refused=dict(memory.refused),
         )
+
+    def _verified(self, key: Key, memory: Memory) -> dict[ChildName, str]:
+        fingerprints = self.store.fingerprints(key)
+        return {name: wish for name, (wish, print_) in memory.verified.items() if fingerprints.get(name) == print_}
 
     async def _carry_out(self, key: Key, memory: Memory, seen: Observed, decision: Decision) -> None:
         for write in decision.keep:

@@ -11,6 +11,8 @@ class Memory:
 
     uid: str
     created: str
+    verified: dict[ChildName, tuple[str, int]] = field(default_factory=dict)
+    """Hash of the wish and fingerprint of the live object that was found to be as wished."""
     stubborn: dict[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Hash of the wish and what still differed after it was applied."""
     refused: dict[ChildName, tuple[str, str]] = field(default_factory=dict)

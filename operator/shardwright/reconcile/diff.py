@@ -34,7 +34,7 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str
 
 
 def _compare(wanted: Any, live: Any, path: str, field: str) -> Iterator[str]:
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, dict):
         yield from _compare_maps(wanted, live, path, field)
     elif isinstance(wanted, list | tuple):
         yield from _compare_lists(wanted, live, path, field)
@@ -43,7 +43,7 @@ def _compare(wanted: Any, live: Any, path: str, field: str) -> Iterator[str]:
 
 
 def _compare_maps(wanted: Mapping[str, Any], live: Any, path: str, field: str) -> Iterator[str]:
-    if not isinstance(live, Mapping):
+    if not isinstance(live, dict):
         if wanted or live is not None:
             yield f"{path}={live!r}"
         return

@@ -60,6 +60,8 @@ def judge(document: Mapping[str, Any], seen: Observed, uid: str) -> tuple[Write 
         return None, _taken(name)
     digest = applied_hash(document)
     if applied_hash(live) == digest:
+        if seen.verified.get(name) == digest:
+            return None, None
         found = differences(document, live)
         if not found or seen.stubborn.get(name) == (digest, found):
             return None, None

@@ -60,6 +60,8 @@ class Observed:
     facts: ModelFacts = ModelFacts()
     takes_name: Callable[[str, str], bool] = field(default=lambda _kind, _name: False)
     """Whether an object that is not ours has that kind and name in the deployment's namespace."""
+    verified: Mapping[ChildName, str] = field(default_factory=dict)
+    """Live objects that were found to be as wished, with the hash of the wish, and have not changed since."""
     stubborn: Mapping[ChildName, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
     formed: Mapping[int, Formed] = field(default_factory=dict)
