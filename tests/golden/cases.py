@@ -343,6 +343,21 @@ CASES = (
         checkpoint_quantization="fp8",
     ),
     Case(
+        "trtllm-llama-70b-two-pods",
+        _model(LLAMA70) | {"engine": TRTLLM},
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        "h100-sxm-8",
+        replicas=2,
+    ),
+    Case(
+        "trtllm-deepseek-attention-dp-two-pods",
+        _model(DEEPSEEK) | {"engine": TRTLLM},
+        Layout(data=16, expert=True, nodes_per_replica=2),
+        "h200-sxm-8",
+        experts=256,
+        checkpoint_quantization="fp8",
+    ),
+    Case(
         "trtllm-user-arguments",
         _model(QWEN32, revision="main")
         | {

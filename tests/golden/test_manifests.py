@@ -50,9 +50,17 @@ def test_engines_take_every_command_line(row, tmp_path):
         args = vllm_parser.parse(argv[1:])
         assert args.headless == (row["pod"] > 0)
         assert args.nnodes == 1 or args.node_rank == row["pod"]
-    else:
-        case = next(case for case in CASES if case.name == row["case"])
-        trtllm_parser.parse(with_real_files(case, argv[1:], tmp_path))
+        return
+    case = next(case for case in CASES if case.name == row["case"])
+    if case.layout.nodes_per_replica > 1:
+        assert argv[0] == ("python3" if row["pod"] else "mpirun")
+        argv = argv[argv.index(LAUNCHER) + 1 :] if LAUNCHER in argv else []
+    if argv:
+        args = trtllm_parser.parse(with_real_files(case, argv[1:], tmp_path))
+        assert args.gpus_per_node in {None, case.layout.gpus_per_pod}
+
+
+LAUNCHER = "trtllm-llmapi-launch"
 
 
 def with_real_files(case: Case, argv: list[str], folder) -> list[str]:
@@ -72,6 +80,8 @@ def test_layout_times_pods_is_what_is_requested(case: Case):
     gpus = [int(v) for k, v in resources["limits"].items() if re.search("gpu", k)]
     assert gpus == [case.layout.gpus_per_replica // case.layout.nodes_per_replica]
     for line in command_lines(case):
+        if line[:2] == ["python3", "/etc/shardwright/mpi_agent.py"]:
+            continue
         assert product_of(line) == case.layout.gpus_per_replica
 
 

@@ -34,6 +34,8 @@ class GroupContext:
     """What to run: the user's image, else the operator's default for the engine and the vendor."""
     cache_host_path: str = ""
     """Folder on the node for downloads and compiled kernels; empty = lost with the pod."""
+    launch_secret: str = ""
+    """Name of the Secret by which the deployment's pods know each other, for an engine that mounts it."""
 
     @property
     def leader(self) -> str:

@@ -19,9 +19,15 @@ POD_INDEX_FIELD = "metadata.labels['apps.kubernetes.io/pod-index']"
 INCARNATION_FIELD = "metadata.annotations['shardwright.io/incarnation']"
 
 
-def member_command(on_leader: tuple[str, ...], on_follower: tuple[str, ...]) -> tuple[str, ...]:
-    """Write what stands before the engine's words; the extra words are appended to them by role."""
+def member_command(
+    on_leader: tuple[str, ...] = (), on_follower: tuple[str, ...] = (), follower_runs: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Write what stands before the engine's words.
+
+    The extra words are appended to them by role; where followers run another program, `follower_runs` is all of it.
+    """
     roles = [f"--on-leader={word}" for word in on_leader] + [f"--on-follower={word}" for word in on_follower]
+    roles += [f"--follower-runs={word}" for word in follower_runs]
     return ("python3", f"{FILES_PATH}/member.py", *roles, "--")
 
 

@@ -44,6 +44,7 @@ class Volume:
     host_path: str = ""
     create_host_path: bool = False
     image: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)

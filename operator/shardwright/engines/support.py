@@ -11,6 +11,7 @@ from shardwright.api.problems import FieldProblem, path_of
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec
 from shardwright.engines.base import options_of
+from shardwright.engines.mpi import LAUNCH_PATH, LAUNCH_VOLUME
 from shardwright.engines.options import canonical, is_yaml, refusals
 from shardwright.engines.program import FILES_PATH
 from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_location
@@ -33,8 +34,8 @@ UNSEEN_MEMORY = {
     "max_tokens": "max_tokens is not known to the memory forecast: remove it, or limit spec.objective.concurrency",
     "dtype": "a cache dtype is not known to trtllm's memory forecast yet: remove it",
 }
-RESERVED_VOLUMES = ("shm", "cache", "model", "files")
-RESERVED_PATHS = ("/dev/shm", MODELS_PATH, CACHE_PATH, FILES_PATH)
+RESERVED_VOLUMES = ("shm", "cache", "model", "files", LAUNCH_VOLUME)
+RESERVED_PATHS = ("/dev/shm", MODELS_PATH, CACHE_PATH, FILES_PATH, LAUNCH_PATH)
 
 
 def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:

@@ -1,20 +1,30 @@
-"""`trtllm-serve` for one replica in one pod, on the PyTorch backend.
+"""`trtllm-serve` for one replica on the PyTorch backend: in one pod, or over several as one MPI world.
+
+A world has one rank for each GPU; `trtllm-llmapi-launch` runs in all of them and the server in rank 0. Rank = pipeline
+rank x tensor ranks + tensor rank, and mpirun numbers the ranks of one pod in a row, so a pod holds whole tensor groups
+when they have at most its GPUs.
 
 Attention data parallelism has no flag of its own: the ranks of tp_size become data-parallel by a key of the options
 file. No key stands both on the command line and in the file, because versions differ in which of the two wins.
 """
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from shardwright.api.reasons import Reason
-from shardwright.engines.context import Rendering, UnrenderableError
-from shardwright.engines.group import server_probes
+from shardwright.engines.context import GroupContext, Rendering, UnrenderableError
+from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
+from shardwright.engines.mpi import LAUNCH_PORT, agent_file, follower_command, launch_env, launch_volume, world
 from shardwright.engines.options import arguments, canonical
 from shardwright.engines.program import FILES_PATH, SERVING_PORT, PodProgram, Variable
 from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
 
+SERVER, LAUNCHER = "trtllm-serve", "trtllm-llmapi-launch"
+PLAIN = re.compile(r"[^\s*?\[\]]+")
+"""A word that the launcher, a shell script that does not quote, passes on as it is."""
 OPTIONS_FILE = "llm-api-options.yaml"
 FRACTION = "kv_cache_free_gpu_memory_fraction"
 CACHE_CONFIG = "kv_cache_config"
@@ -23,16 +33,16 @@ SHM_PER_GPU_BYTES = 2 << 30
 
 
 def program(rendering: Rendering) -> PodProgram:
-    """Render the replica's pod. Raises UnrenderableError for what trtllm-serve cannot run."""
+    """Render the replica's pods. Raises UnrenderableError for what trtllm-serve cannot run."""
     context, layout = rendering.context, rendering.placement.layout
     _check(rendering)
     location = model_location(rendering.spec)
     document = _document(rendering)
     files = ((OPTIONS_FILE, yaml.safe_dump(document, sort_keys=True)),) if document else ()
     startup, readiness, liveness = server_probes(context)
-    return PodProgram(
+    one_pod = PodProgram(
         image=context.image,
-        command=("trtllm-serve",),
+        command=(SERVER,),
         args=_arguments(rendering, location, document),
         env=(Variable("HF_HOME", f"{CACHE_PATH}/huggingface"), *location.env),
         ports=(("http", SERVING_PORT),),
@@ -46,17 +56,38 @@ def program(rendering: Rendering) -> PodProgram:
         files=files,
         assumptions=tuple(text for text in (rendering.options.assumption,) if text),
     )
+    return one_pod if context.size == 1 else _over_pods(one_pod, context, layout.gpus_per_pod)
+
+
+def _over_pods(program: PodProgram, context: GroupContext, ranks_per_pod: int) -> PodProgram:
+    """Make a group of it: the leader runs mpirun around the same words, followers wait for it."""
+    startup, readiness, liveness = member_probes(context)
+    words = (LAUNCHER, *program.command, *program.args)
+    for word in words:
+        if not PLAIN.fullmatch(word):
+            raise UnrenderableError(
+                Reason.UNSUPPORTED_ARGUMENT,
+                f"{word!r} reaches trtllm-serve in one pod only: over several its launcher cuts words at spaces and "
+                "expands * and ?; remove it from engine.args or run in one pod",
+            )
+    return replace(
+        program,
+        command=member_command(follower_runs=follower_command()),
+        args=(*world(context, ranks_per_pod), *words, f"--gpus_per_node={ranks_per_pod}"),
+        env=(*program.env, *member_env(context), *launch_env(SERVER)),
+        ports=(*program.ports, ("member", startup.port), ("launch", LAUNCH_PORT)),
+        startup=startup,
+        readiness=readiness,
+        liveness=liveness,
+        volumes=(*program.volumes, launch_volume(context)),
+        files=(*program.files, member_file(), agent_file()),
+    )
 
 
 def _check(rendering: Rendering) -> None:
     layout, vendor = rendering.placement.layout, rendering.placement.vendor
     if vendor not in rendering.options.images:
         raise UnrenderableError(Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, f"trtllm-serve does not run on GPUs of {vendor}")
-    if rendering.context.size > 1:
-        raise UnrenderableError(
-            Reason.MULTI_NODE_NOT_SUPPORTED,
-            f"trtllm-serve is run in one pod yet, and {layout} spans {rendering.context.size}",
-        )
     if layout.data > 1 and layout.tensor > 1:
         raise UnrenderableError(
             Reason.NOT_SUPPORTED_YET,

@@ -73,6 +73,7 @@ def replica_program(context: ReplicaContext) -> PodProgram:
         pre_stop_seconds=min(settings.pre_stop_seconds, grace),
         image=spec.engine.image or _image(spec, context.placement.vendor, settings),
         cache_host_path=settings.cache_host_path,
+        launch_secret=names.launch_secret(context.owner.name, context.owner.uid),
     )
     return render(spec, context.profile, context.placement, group)
 

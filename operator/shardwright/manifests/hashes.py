@@ -24,7 +24,7 @@ PATIENCE = (
     "--shutdown-timeout=",
 )
 """Variables and words that say how long to wait: they take effect when the engine next starts, not at once."""
-OWN_FILES = ("member.py",)
+OWN_FILES = ("member.py", "mpi_agent.py")
 """Ours, and compatible with itself across versions of the operator."""
 
 

@@ -38,6 +38,14 @@ def shared_disruption_budget(name: str) -> str:
     return name
 
 
+def launch_secret(name: str, uid: str) -> str:
+    """Name the Secret by which a deployment's pods know each other.
+
+    With the uid, because an earlier deployment of that name may not have taken its own along yet.
+    """
+    return f"{name}-launch-{uid[:8]}"
+
+
 def host(name: str, namespace: str, replica_id: int, index: int) -> str:
     """Name a pod in DNS; the cluster's domain comes from the search path, so it need not be known."""
     return f"{pod(name, replica_id, index)}.{group_service(name)}.{namespace}.svc"

@@ -84,6 +84,8 @@ def _volumes(context: ReplicaContext, program: PodProgram) -> list[dict[str, Any
 def _source(volume: Volume) -> Mapping[str, Any]:
     if volume.claim:
         return {"persistentVolumeClaim": {"claimName": volume.claim, "readOnly": volume.read_only}}
+    if volume.secret:
+        return {"secret": {"secretName": volume.secret}}
     if volume.image:
         return {"image": {"reference": volume.image, "pullPolicy": "IfNotPresent"}}
     if volume.host_path:

@@ -170,17 +170,10 @@ def engine_takes_data(layout: Layout, context: Context) -> Rejection | None:
     return None
 
 
-def pods_are_supported(layout: Layout, context: Context) -> Rejection | None:
-    """The engine can run one replica over several pods."""
-    if layout.nodes_per_replica > 1 and context.engine not in limits.MULTI_POD_ENGINES:
-        return _no(layout, Reason.MULTI_NODE_NOT_SUPPORTED, 2, 1, "pods")
-    return None
-
-
 CHECKS: tuple[Check, ...] = (
     vendor_is_supported, model_dtype_runs, weight_format_runs, kv_dtype_runs, heads_divide, kv_heads_divide_or_repeat,
     state_heads_divide, vision_heads_divide, vocabulary_divides, linears_divide, quantization_blocks_divide,
-    layers_suffice, experts_suffice, pipeline_is_supported, engine_takes_data, pods_are_supported,
+    layers_suffice, experts_suffice, pipeline_is_supported, engine_takes_data,
 )  # fmt: skip
 
 

@@ -43,8 +43,5 @@ BFLOAT16_NEEDS_COMPUTE = (8, 0)
 MARLIN_OUTPUTS, MARLIN_INPUTS = 64, 128
 """Tile of the INT4 kernels that each shard must fill. Source: vLLM quantization/utils/marlin_utils.py."""
 
-MULTI_POD_ENGINES = frozenset({EngineName.VLLM})
-"""Engines that run one replica over several pods."""
-
 PADDED_FORMATS = frozenset({"mxfp4"})
 """Formats whose kernels pad a share that is no whole block. Source: vLLM quantization/mxfp4.py."""

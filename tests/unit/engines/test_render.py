@@ -21,7 +21,12 @@ TRTLLM = DENSE | {"engine": {"name": "trtllm"}}
         (DENSE, Layout(tensor=2, expert=True), 0, Reason.NOT_A_MIXTURE_OF_EXPERTS),
         (DENSE, Layout(tensor=2, data=3, nodes_per_replica=2), 8, Reason.MULTI_NODE_NOT_SUPPORTED),
         (DENSE, Layout(tensor=3, nodes_per_replica=2), 0, Reason.MULTI_NODE_NOT_SUPPORTED),
-        (TRTLLM, Layout(tensor=2, nodes_per_replica=2), 0, Reason.MULTI_NODE_NOT_SUPPORTED),
+        (
+            TRTLLM | {"engine": TRTLLM["engine"] | {"args": {"chat_template": "a b"}}},
+            Layout(tensor=2, nodes_per_replica=2),
+            0,
+            Reason.UNSUPPORTED_ARGUMENT,
+        ),
         (TRTLLM, Layout(tensor=2, data=2), 8, Reason.NOT_SUPPORTED_YET),
         (TRTLLM, Layout(data=2), 0, Reason.NOT_A_MIXTURE_OF_EXPERTS),
     ],
@@ -76,7 +81,7 @@ def test_a_users_option_replaces_ours_and_is_not_said_twice():
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_no_option_is_said_twice(case):
     for line in command_lines(case):
-        names = [word.partition("=")[0] for word in line if word.startswith("--")]
+        names = [word.partition("=")[0] for word in line if word.startswith("--") and word != "--mca"]
         assert len(names) == len(set(names))
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """One pod's member of a group: start the engine once all members met, tell whether the group is whole, stop in order.
 
-    member.py [--on-leader=WORD]… [--on-follower=WORD]… -- COMMAND…
+    member.py [--on-leader=WORD]… [--on-follower=WORD]… [--follower-runs=WORD]… -- COMMAND…
 
 Standard library only: it runs in the engine's image as the container's first process. The words are appended to the
-command of the pods with that role. Every member answers on one port:
+command of the pods with that role; with --follower-runs followers run those words alone, and COMMAND is the leader's.
+Every member answers on one port:
 
     /member   who this is: JSON with index, incarnation, this process's mark, whom it met, whether its engine runs
     /started  200 once the engine has loaded (a follower has no API: once its engine runs)
@@ -28,6 +29,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 POLL_SECONDS = 0.5
@@ -51,6 +53,7 @@ class Member:
         self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
         self.lost_seconds = int(environment.get("SHARDWRIGHT_LOST_SECONDS", "30"))
+        self.server = environment.get("SHARDWRIGHT_SERVER", "")  # program that drains, where a launcher would not
         self.mark = uuid.uuid4().hex
         self.met: dict[int, str] = {}  # leader: the process of each follower that was met
         self.joined = ""  # follower: the process of the leader that met this one
@@ -104,16 +107,23 @@ class Member:
 
 def any_stopped(engine_pid: int) -> bool:
     """Whether the engine or one of its processes is stopped, or the engine itself is gone."""
-    states = {}
+    states = {pid: state for pid, (state, _) in processes().items()}
+    own = states.get(engine_pid, "Z")
+    return own in "ZXT" or (os.getpid() == 1 and "T" in states.values())
+
+
+def processes() -> dict[int, tuple[str, int]]:
+    """State and parent of every process."""
+    found = {}
     for entry in os.listdir(PROC):
         if entry.isdecimal():
             try:
                 with open(f"{PROC}/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                    states[int(entry)] = file.read().rpartition(")")[2].split()[0]
-            except (OSError, IndexError):
+                    state, parent = file.read().rpartition(")")[2].split()[:2]
+            except (OSError, ValueError):
                 continue
-    own = states.get(engine_pid, "Z")
-    return own in "ZXT" or (os.getpid() == 1 and "T" in states.values())
+            found[int(entry)] = (state, int(parent))
+    return found
 
 
 def ask(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes]:
@@ -237,8 +247,33 @@ def stop(member: Member) -> None:
     while not member.leads and member.engine_pid and missed < 2 and time.monotonic() < deadline:
         missed = 0 if peer(member, 0) else missed + 1
         time.sleep(POLL_SECONDS)
-    if member.engine_pid:
-        os.kill(member.engine_pid, signal.SIGTERM)
+    for pid in serving(member):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def serving(member: Member) -> list[int]:
+    """Processes to ask to stop: the server by its name where one is given and runs, else the engine itself."""
+    named = [pid for pid in descendants(member.engine_pid) if member.server in program_names(pid)]
+    return named or [pid for pid in (member.engine_pid,) if pid]
+
+
+def program_names(pid: int) -> set[str]:
+    """What a process may be called: its program, or the script that its interpreter runs."""
+    try:
+        with open(f"{PROC}/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            return {os.path.basename(word) for word in file.read().split("\0")[:2] if word}
+    except OSError:
+        return set()
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below this one."""
+    parents = [(child, parent) for child, (_, parent) in processes().items()]
+    found = [pid]
+    for above in found:
+        found += [child for child, parent in parents if parent == above]
+    return found[1:]
 
 
 def run_engine(member: Member, command: Sequence[str]) -> int:
@@ -260,8 +295,12 @@ def run_engine(member: Member, command: Sequence[str]) -> int:
 def words(arguments: Sequence[str], leads: bool) -> list[str]:
     """Put the command together for this pod's role."""
     split = list(arguments).index("--")
-    role = "--on-leader=" if leads else "--on-follower="
-    return [*arguments[split + 1 :], *(word[len(role) :] for word in arguments[:split] if word.startswith(role))]
+
+    def given(option: str) -> list[str]:
+        return [word[len(option) :] for word in arguments[:split] if word.startswith(option)]
+
+    other = [] if leads else given("--follower-runs=")
+    return other or [*arguments[split + 1 :], *given("--on-leader=" if leads else "--on-follower=")]
 
 
 def start_threads(member: Member) -> None:

@@ -3,12 +3,11 @@
 
     mpi_agent.py serve               in every follower: run the MPI daemon that the leader asks for, then end with it
     mpi_agent.py rsh HOST COMMAND…   in the leader, called by mpirun (plm_rsh_agent) once for each follower
-    mpi_agent.py wait HOST…          in the leader, before mpirun: return when every follower listens
 
-Who may start something: whoever proves, over a nonce that the follower drew, to hold the group's secret and to be of
-the same incarnation. The proof covers the command, so it can be neither replayed nor changed. Only MPI's daemon is
-started. The secret is a file that the kubelet mounts; it never crosses the network. The traffic is not encrypted, nor
-is MPI's.
+Who may start something: whoever proves, over a nonce that the follower drew, to hold the deployment's secret and to be
+of the same group and incarnation. The proof covers the command, so it can be neither replayed nor changed. Only MPI's
+daemon is started. The secret is a file that the kubelet mounts; it never crosses the network. The traffic is not
+encrypted, nor is MPI's.
 """
 
 import hashlib
@@ -28,29 +27,28 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 PORT = int(os.environ.get("SHARDWRIGHT_MPI_PORT", "29400"))
-SECRET_FILE = os.environ.get("SHARDWRIGHT_MPI_SECRET_FILE", "/etc/shardwright/mpi/secret")
+SECRET_FILE = os.environ.get("SHARDWRIGHT_MPI_SECRET_FILE", "/etc/shardwright-launch/secret")
 INCARNATION = os.environ.get("SHARDWRIGHT_INCARNATION", "0")
-WAIT_SECONDS = int(os.environ.get("SHARDWRIGHT_MPI_WAIT_SECONDS", "1800"))
+GROUP = os.environ.get("SHARDWRIGHT_GROUP", "")
+WAIT_SECONDS = int(os.environ.get("SHARDWRIGHT_START_SECONDS", "1800"))
 DAEMONS = ("orted", "prted")
 LARGEST_MESSAGE_BYTES = 1 << 20
 OUTPUT, EXIT, REFUSED = b"o", b"x", b"r"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one of the three roles and return its exit status."""
+    """Run one of the two roles and return its exit status."""
     role, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if role == "serve" and not rest:
         return serve()
     if role == "rsh" and len(rest) > 1:
         return ask(rest[0], " ".join(rest[1:]))
-    if role == "wait" and rest:
-        return wait_for(rest)
     print(__doc__, file=sys.stderr)
     return 2
 
 
 def serve() -> int:
-    """Answer until one authentic leader came; then live exactly as long as the daemon that it asked for."""
+    """Answer until one authentic leader comes; then live exactly as long as the daemon that it asked for."""
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     dualstack = family == socket.AF_INET6
     with socket.create_server(("", PORT), family=family, dualstack_ipv6=dualstack) as listener:
@@ -74,8 +72,10 @@ def authentic_command(connection: socket.socket) -> str:
     connection.sendall(nonce)
     signature, payload = receive(connection), receive(connection)
     if not hmac.compare_digest(signature, sign(nonce, payload)):
-        raise ValueError("it does not hold this group's secret")
+        raise ValueError("it does not hold this deployment's secret")
     request = json.loads(payload)
+    if request["group"] != GROUP:
+        raise ValueError(f"it is of the group {request['group']}, this pod of {GROUP}")
     if request["incarnation"] != INCARNATION:
         raise ValueError(f"it is of incarnation {request['incarnation']}, this pod of {INCARNATION}")
     if not starts_daemon(request["command"]):
@@ -94,8 +94,6 @@ def starts_daemon(command: str) -> bool:
 
 def refuse(connection: socket.socket, peer: Sequence[object], error: Exception) -> None:
     """Say why, to the peer and in the log, and go on waiting."""
-    if isinstance(error, EOFError):  # a leader's `wait`, or a probe
-        return
     print(f"mpi-agent: refused {peer[0]}: {error}", file=sys.stderr, flush=True)
     with suppress(OSError):
         send(connection, REFUSED + str(error).encode())
@@ -147,10 +145,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def ask(host: str, command: str) -> int:
-    """Have a follower run the daemon; return its exit status."""
-    with socket.create_connection((host, PORT), timeout=30) as connection:
+    """Have a follower run the daemon; return its exit status. Waits until the follower listens."""
+    if host == GROUP.partition(",")[0]:
+        print(f"mpi-agent: {host} is this pod, but its name does not resolve to its address", file=sys.stderr)
+        return 1
+    with reached(host) as connection:
         nonce = exactly(connection, 32)
-        payload = json.dumps({"incarnation": INCARNATION, "command": command}).encode()
+        payload = json.dumps({"group": GROUP, "incarnation": INCARNATION, "command": command}).encode()
         send(connection, sign(nonce, payload))
         send(connection, payload)
         connection.settimeout(None)
@@ -166,20 +167,16 @@ def ask(host: str, command: str) -> int:
                 return 1
 
 
-def wait_for(hosts: Sequence[str]) -> int:
-    """Return 0 when every host listens, 1 when one does not in time, naming it."""
+def reached(host: str) -> socket.socket:
+    """Connect, waiting for a follower that does not listen yet; SystemExit names one that does not in time."""
     deadline = time.monotonic() + WAIT_SECONDS
-    for host in hosts:
-        while True:
-            try:
-                socket.create_connection((host, PORT), timeout=5).close()
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    print(f"mpi-agent: {host}:{PORT} did not answer in {WAIT_SECONDS} s: {error}", file=sys.stderr)
-                    return 1
-                time.sleep(1)
-    return 0
+    while True:
+        try:
+            return socket.create_connection((host, PORT), timeout=30)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"mpi-agent: {host}:{PORT} did not answer in {WAIT_SECONDS} s: {error}") from None
+            time.sleep(0.5)
 
 
 def sign(nonce: bytes, payload: bytes) -> bytes:
