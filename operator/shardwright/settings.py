@@ -48,6 +48,12 @@ class Settings:
     grace_seconds: int = 90
     """terminationGracePeriodSeconds of engine pods whose spec says nothing."""
     pre_stop_seconds: int = 5
+    hub: str = "https://huggingface.co"
+    """Where models are looked up whose spec names no endpoint; empty = no hub is ever asked."""
+    hub_timeout_seconds: float = 60
+    """For a model's config, and again for the headers of its weight files."""
+    hub_first_retry_seconds: float = 20
+    """After a failure; doubled with each further one, up to half an hour."""
     cache_host_path: str = ""
     """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
 
@@ -61,6 +67,8 @@ _NUMBERS: Mapping[str, tuple[str, float, float]] = {
     "INVENTORY_DEBOUNCE_SECONDS": ("inventory_debounce_seconds", 0, 60),
     "FIRST_RETRY_SECONDS": ("first_retry_seconds", 0.01, 60),
     "LONGEST_RETRY_SECONDS": ("longest_retry_seconds", 1, 3600),
+    "HUB_TIMEOUT_SECONDS": ("hub_timeout_seconds", 1, 3600),
+    "HUB_FIRST_RETRY_SECONDS": ("hub_first_retry_seconds", 0.1, 1800),
     "REQUEST_TIMEOUT_SECONDS": ("request_timeout_seconds", 1, 600),
     "BETTER_LAYOUT_SECONDS": ("better_layout_seconds", 10, 86_400),
     "HEALTH_PORT": ("health_port", 0, 65_535),
@@ -106,6 +114,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             values[attribute] = _choice(PREFIX + name, text, choices)
     if text := environment.get(PREFIX + "NAMESPACES"):
         values["namespaces"] = tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
+    if text := environment.get(PREFIX + "HUB"):
+        values["hub"] = _hub(PREFIX + "HUB", text)
     values["images"] = _images(environment)
     return Settings(**values)  # type: ignore[arg-type]
 
@@ -126,6 +136,14 @@ def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
         if text.lower() == choice.lower():
             return choice
     raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
+
+
+def _hub(name: str, text: str) -> str:
+    if text.lower() in {"off", "false"}:
+        return ""
+    if not text.startswith(("http://", "https://")) or any(letter.isspace() for letter in text):
+        raise SettingsError(f"{name}={text!r} is neither an http(s) address nor off")
+    return text.rstrip("/")
 
 
 def _images(environment: Mapping[str, str]) -> dict[tuple[str, str], str]:

@@ -49,7 +49,7 @@ class OperatorProcess:
         environment = {
             **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}},
             "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONUNBUFFERED": "1", "KUBECONFIG": str(self.kubeconfig),
-            "SHARDWRIGHT_BIND_ADDRESS": "127.0.0.1",
+            "SHARDWRIGHT_BIND_ADDRESS": "127.0.0.1", "SHARDWRIGHT_HUB": "off",
             **{f"SHARDWRIGHT_{name}_PORT": str(port) for name, port in self.ports.items()},
             **self.environment,
         }  # fmt: skip

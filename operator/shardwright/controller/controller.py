@@ -18,14 +18,17 @@ from shardwright.cluster.kinds import Kind
 from shardwright.cluster.resync import WATCHED, relist
 from shardwright.cluster.store import Change, Key, Store
 from shardwright.controller.gpus import DeploymentGpus, Fleet, bound_nodes
+from shardwright.controller.hub import HubFacts
 from shardwright.controller.memory import Memory
 from shardwright.controller.news import News
 from shardwright.controller.restore import reservations_of
 from shardwright.manifests.build import ManifestSettings
 from shardwright.metrics.own import OperatorMetrics
 from shardwright.queue import KeyedQueue
+from shardwright.reconcile import revision
 from shardwright.reconcile.decide import decide, trouble_decision
 from shardwright.reconcile.diff import differences
+from shardwright.reconcile.facts import hub_question
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
 from shardwright.reconcile.types import ChildName, Decision, ModelFacts, Observed, Write
@@ -62,6 +65,7 @@ class Controller:
         self._client = client
         self._writer = Writer(client, store)
         self._news = News(self._writer)
+        self._hub = HubFacts(client, settings, self.queue.add)
         self._settings = settings
         self._metrics = metrics
         self._manifests = ManifestSettings(
@@ -162,7 +166,7 @@ class Controller:
         if decision[1].requeue_after_seconds:
             self.queue.add_after(key, decision[1].requeue_after_seconds)
         elif facts.problem:
-            self.queue.add_after(key, _MISSING_FACTS_SECONDS)
+            self.queue.add_after(key, facts.retry_seconds or _MISSING_FACTS_SECONDS)
         return "done"
 
     def _decide(self, key: Key, memory: Memory, facts: ModelFacts) -> tuple[Observed, Decision] | None:
@@ -282,10 +286,14 @@ class Controller:
             log.warning("%s/%s: the bug could not be told: %s", *key, refusal)
 
     async def _facts(self, key: Key, memory: Memory, deployment: Mapping[str, Any]) -> ModelFacts:
-        """Texts of the ConfigMap that the spec names, read once until the next resync."""
+        """Texts of the ConfigMap that the spec names, read once until the next resync; else what a hub says."""
         name = _facts_name(deployment)
         if name is None:
-            return ModelFacts()
+            question = hub_question(deployment.get("spec"), None)
+            if question is not None:
+                kept, _ = revision.latest(self.store.children(key).values(), memory.uid)
+                question = hub_question(deployment.get("spec"), kept)
+            return self._hub.answer(key, question) if question else ModelFacts()
         if memory.facts is None or memory.facts_of != name or memory.facts.problem:
             files = await read_config_map(self._client, key[0], name)
             memory.facts_of = name
@@ -378,7 +386,8 @@ class Controller:
             await relist(self._client, self.store, kind, self._settings.namespaces, partial(self.changed, kind))
 
     async def close(self) -> None:
-        """Let the last news out."""
+        """Let the last news out; end what is being read from hubs."""
+        await self._hub.close()
         await self._news.close()
 
 

@@ -1,1 +1,1 @@
-"""Model facts from the Hub or a volume. The only room that speaks to the Hub."""
+"""Facts of a model from where it is stored: a hub or a mirror of it. The only room that speaks to one."""

@@ -1,4 +1,4 @@
-"""A model's files as texts -> ModelProfile. The texts may come from a ConfigMap, a hub or a disk; nothing here reads them.
+"""A model's files as texts -> ModelProfile. They may come from a ConfigMap, a hub or a disk: nothing here reads them.
 
 Raises `UnreadableModel` and nothing else.
 """

@@ -15,15 +15,14 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.api.support import not_supported
 from shardwright.engines.support import unsupported
-from shardwright.models.bundled import bundled_profile
+from shardwright.models.bundled import bundled_name, bundled_profile
 from shardwright.models.errors import UnreadableModel
-from shardwright.models.parse import parse_config
+from shardwright.models.files import CONFIG, profile_from_files
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.request import plan_request
 from shardwright.plan.types import PlanRequest
 from shardwright.reconcile.types import ModelFacts
 
-CONFIG = "config.json"
 FACTS_FIELD = "spec.model.facts.configMapRef"
 
 
@@ -45,7 +44,7 @@ Verdict = Accepted | tuple[FieldProblem, ...]
 def accept(name: str, raw: object, facts: ModelFacts) -> Verdict:
     """The accepted spec, or every problem that was found. Never raises on a user's input."""
     problems = check_name(name)
-    judged = _judge(json.dumps(raw)) if isinstance(raw, Mapping) else parse_spec(raw)
+    judged = judge_spec(json.dumps(raw)) if isinstance(raw, Mapping) else parse_spec(raw)
     if problems or isinstance(judged, tuple):
         return (*problems, *(judged if isinstance(judged, tuple) else ()))
     assert isinstance(raw, Mapping)
@@ -53,8 +52,8 @@ def accept(name: str, raw: object, facts: ModelFacts) -> Verdict:
 
 
 @lru_cache(maxsize=2048)
-def _judge(raw: str) -> InferenceDeploymentSpec | tuple[FieldProblem, ...]:
-    """The spec, or what is wrong with it by itself. Remembered: a spec is judged at each reconcile and seldom changes."""
+def judge_spec(raw: str) -> InferenceDeploymentSpec | tuple[FieldProblem, ...]:
+    """The spec, or what is wrong with it by itself. Remembered: it is judged at each reconcile and seldom changes."""
     parsed = parse_spec(json.loads(raw))
     if isinstance(parsed, tuple):
         return parsed
@@ -74,34 +73,30 @@ def _parse_kept(raw: str) -> InferenceDeploymentSpec | tuple[FieldProblem, ...]:
 
 def resolve(raw: Mapping[str, Any], spec: InferenceDeploymentSpec, facts: ModelFacts) -> Verdict:
     """The model's profile and the plan's request for a spec that is fine by itself."""
-    profile = _profile(spec, facts)
+    catalogued = spec.model.facts is None and bundled_name(spec.model.id) is not None
+    profile = _from_catalogue(spec) if catalogued else _from_files(spec, facts)
     if isinstance(profile, FieldProblem):
         return (profile,)
     request = plan_request(spec, profile)
     if isinstance(request, Sequence):
         return tuple(request)
-    return Accepted(raw, facts.files, spec, profile, request)
+    return Accepted(raw, None if catalogued else facts.files, spec, profile, request)
 
 
-def _profile(spec: InferenceDeploymentSpec, facts: ModelFacts) -> ModelProfile | FieldProblem:
-    if spec.model.facts is None:
-        return _from_catalogue(spec)
+def _from_files(spec: InferenceDeploymentSpec, facts: ModelFacts) -> ModelProfile | FieldProblem:
+    named = spec.model.facts
+    field = FACTS_FIELD if named else "spec.model.id"
     if facts.files is None:
-        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, facts.problem or "cannot be read: make the ConfigMap")
+        if facts.problem or named:
+            return FieldProblem(field, facts.reason, facts.problem or "cannot be read: make the ConfigMap")
+        return _from_catalogue(spec)
+    if named and CONFIG not in facts.files:
+        message = f"the ConfigMap {named.config_map_ref.name} has no key {CONFIG}: put the model's {CONFIG} there"
+        return FieldProblem(field, Reason.UNKNOWN_MODEL, message)
     try:
-        config = json.loads(facts.files[CONFIG])
-        return parse_config(config, model_id=spec.model.id, quantization=spec.model.quantization)
-    except KeyError:
-        message = (
-            f"the ConfigMap {spec.model.facts.config_map_ref.name} has no key {CONFIG}: put the model's {CONFIG} there"
-        )
-        return FieldProblem(FACTS_FIELD, Reason.UNKNOWN_MODEL, message)
-    except ValueError as error:
-        return FieldProblem(
-            FACTS_FIELD, Reason.UNKNOWN_MODEL, f"{CONFIG} is not JSON ({error}): copy the model's file as it is"
-        )
+        return profile_from_files(facts.files, spec.model.id, spec.model.quantization)
     except UnreadableModel as error:
-        return FieldProblem(FACTS_FIELD, error.reason, error.message)
+        return FieldProblem(field, error.reason, error.message)
 
 
 def _from_catalogue(spec: InferenceDeploymentSpec) -> ModelProfile | FieldProblem:

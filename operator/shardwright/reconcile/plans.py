@@ -14,6 +14,7 @@ from shardwright.plan.types import Plan, PlanRequest
 from shardwright.plan.validity import still_valid
 from shardwright.reconcile import revision
 from shardwright.reconcile.accept import Accepted, accept, read_kept, resolve
+from shardwright.reconcile.facts import kept_facts
 from shardwright.reconcile.live import LiveReplica
 from shardwright.reconcile.placing import Seating, keep_seats, new_seats
 from shardwright.reconcile.replicas import Wanted, choose_ids, wanted
@@ -51,8 +52,8 @@ def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Cours
     """Judge the live spec, and find plan and seats for what is acted on."""
     metadata = seen.deployment["metadata"]
     raw = seen.deployment.get("spec")
-    verdict = accept(metadata["name"], raw, seen.facts)
     kept, kept_number = revision.latest(seen.children.values(), metadata["uid"])
+    verdict = accept(metadata["name"], raw, kept_facts(raw, kept) or seen.facts)
     ask = wanted(raw if isinstance(raw, Mapping) else {}, seen.deployment.get("status") or {})
     before = _restore(kept)
     if isinstance(verdict, Accepted):

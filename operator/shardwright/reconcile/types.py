@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from shardwright.api.reasons import Reason
 from shardwright.inventory import Inventory
 
 JsonObject = Mapping[str, Any]
@@ -36,10 +37,13 @@ class Gpus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of the model from outside the spec: the texts of the ConfigMap it names, or why there are none."""
+    """What is known of the model from outside the spec: texts from its ConfigMap or a hub, or why there are none."""
 
     files: Mapping[str, str] | None = None
     problem: str = ""
+    reason: Reason = Reason.UNKNOWN_MODEL
+    retry_seconds: float | None = None
+    """When a problem is worth another look; None = whoever knows more will say so."""
 
 
 @dataclass(frozen=True, slots=True)

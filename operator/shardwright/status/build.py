@@ -47,7 +47,7 @@ def build_status(situation: Situation) -> dict[str, Any]:
 def state_in_words(situation: Situation) -> str:
     """One word for the column, and what to know where something is wrong."""
     verdict = accepted(situation)
-    if verdict.status == "False" and situation.spec is None:
+    if verdict.status != "True" and situation.spec is None:
         return f"{verdict.reason}: {situation.problems[0]}"
     refused = "" if verdict.status == "True" else f" (new spec refused: {situation.problems[0].field})"
     if situation.suspended:

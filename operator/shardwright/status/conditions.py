@@ -30,7 +30,8 @@ def accepted(situation: Situation) -> Verdict:
         return Verdict(TRUE, Reason.SPEC_VALID, "the spec is valid and acted on")
     listed = "; ".join(map(str, situation.problems))
     kept = " The replicas keep running as last accepted." if situation.spec is not None else ""
-    return Verdict(FALSE, situation.problems[0].reason, f"{listed}.{kept}")
+    status = UNKNOWN if situation.problems[0].reason is Reason.MODEL_FACTS_PENDING else FALSE
+    return Verdict(status, situation.problems[0].reason, f"{listed}.{kept}")
 
 
 def planned(situation: Situation) -> Verdict:

@@ -1,0 +1,60 @@
+"""Where a model's facts come from: the spec's ConfigMap, the catalogue, what was accepted, a hub; in this order. Pure.
+
+What was accepted once is not asked for again: a running deployment needs no hub, and a branch that moves on the hub
+does not move a layout. Another id, revision or source asks anew.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shardwright.api.spec import HubSource, ModelSpec, SecretKeyReference
+from shardwright.models.bundled import bundled_name
+from shardwright.reconcile.accept import judge_spec
+from shardwright.reconcile.revision import Kept
+from shardwright.reconcile.types import ModelFacts
+
+
+@dataclass(frozen=True, slots=True)
+class HubQuestion:
+    """What to ask a hub for."""
+
+    id: str
+    revision: str | None
+    endpoint: str | None
+    """None = the operator's own."""
+    token: SecretKeyReference | None
+
+
+def hub_question(raw: object, kept: Kept | None) -> HubQuestion | None:
+    """What a raw spec needs from a hub; None where it needs nothing, or is refused for other reasons first."""
+    judged = judge_spec(json.dumps(raw)) if isinstance(raw, Mapping) else ()
+    if isinstance(judged, tuple) or not _wants_hub(judged.model) or kept_facts(raw, kept) is not None:
+        return None
+    model = judged.model
+    source = (model.source.hub if model.source else None) or HubSource()
+    return HubQuestion(model.id, model.revision, source.endpoint, source.token_secret_ref)
+
+
+def kept_facts(raw: object, kept: Kept | None) -> ModelFacts | None:
+    """The facts that were accepted for this very model; None where there are none, or another model is asked for."""
+    if kept is None or kept.files is None or not isinstance(raw, Mapping):
+        return None
+    here, before = _identity(raw.get("model")), _identity(kept.spec.get("model"))
+    return ModelFacts(kept.files) if here is not None and here == before else None
+
+
+def _wants_hub(model: ModelSpec) -> bool:
+    elsewhere = model.source is not None and model.source.hub is None
+    return model.facts is None and not elsewhere and bundled_name(model.id) is None
+
+
+def _identity(model: Any) -> tuple[Any, ...] | None:  # noqa: ANN401  # raw, of any shape
+    """What tells one model on a hub from another, whatever token opens it; None where a ConfigMap has its facts."""
+    if not isinstance(model, Mapping) or model.get("facts") is not None:
+        return None
+    source = model.get("source")
+    hub = source.get("hub") if isinstance(source, Mapping) else None
+    kinds = sorted(source) if isinstance(source, Mapping) else ["hub"]
+    return (model.get("id"), model.get("revision"), kinds, hub.get("endpoint") if isinstance(hub, Mapping) else None)
