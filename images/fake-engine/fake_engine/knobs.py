@@ -42,6 +42,8 @@ class Knobs:
     """How long a group may take to form."""
     leader_loss_seconds: float = 3.0
     """How long a follower lives on after its leader's connection broke."""
+    mpi_port: int = 29602
+    """Where rank 0 of an MPI world waits for the others."""
     gpus: int = 0
     """GPUs of this container where nobody else says it."""
 

@@ -1,4 +1,4 @@
-"""`trtllm-serve`, played: parse, check, load, serve. One process, one pod."""
+"""`trtllm-serve`, played: parse, check, load, serve. In an MPI world it is the server in rank 0."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from fake_engine.models import ModelFacts, model_facts
 from fake_engine.openai_api import Dialect, OpenAiApi
 from fake_engine.refusal import Refused, end, invalid
 from fake_engine.server import Life, bound
+from fake_engine.trtllm_launch import WORLD_SIZE
 from fake_engine.trtllm_metrics import TrtllmMetrics
 from fake_engine.trtllm_parser import parse, table
 
@@ -37,12 +38,7 @@ def main() -> None:
 def check(args: SimpleNamespace, granted: int | None) -> ModelFacts:
     """What the real one refuses before it loads; fills in `max_seq_len`. `granted` None = nobody said."""
     world = args.tensor_parallel_size * args.pipeline_parallel_size * args.context_parallel_size
-    if granted == 0:
-        raise Refused("No GPU devices found on the node")
-    if granted is None:
-        log.warning("nothing says how many GPUs this container has; taking the %d that the layout needs", world)
-    elif granted < world:
-        raise Refused(f"Only {granted} GPUs are available, but {world} are required.", "RuntimeError")
+    _check_world(args, world, granted)
     if not 0 < args.free_gpu_memory_fraction <= 1:
         raise invalid("KvCacheConfig", "kv_cache_config.free_gpu_memory_fraction must be a float between 0 and 1")
     model = model_facts(args.model)
@@ -58,6 +54,24 @@ def check(args: SimpleNamespace, granted: int | None) -> ModelFacts:
         )
     args.max_seq_len = args.max_seq_len or model.context or 8192
     return model
+
+
+def _check_world(args: SimpleNamespace, world: int, granted: int | None) -> None:
+    """GPUs of this node, and ranks of the MPI world where there is one. A node's share is said by --gpus_per_node."""
+    if granted == 0:
+        raise Refused("No GPU devices found on the node")
+    per_node = min(world, args.gpus_per_node or (granted or world))
+    if granted is None:
+        log.warning("nothing says how many GPUs this container has; taking the %d that the layout needs", per_node)
+    ranks = int(os.environ.get(WORLD_SIZE, "0"))
+    if not ranks and per_node < world:
+        raise Refused(f"Only {per_node} GPUs are available, but {world} are required.", "RuntimeError")
+    if granted is not None and granted < per_node:
+        raise Refused(f"Only {granted} GPUs are available, but {world} are required.", "RuntimeError")
+    if ranks and ranks != world:
+        raise Refused(f"External MPI session has {ranks} workers but the model needs world_size={world}.")
+    if granted is not None and granted > per_node:
+        log.warning("%d GPUs of this container stay idle", granted - per_node)
 
 
 class _Engine:
