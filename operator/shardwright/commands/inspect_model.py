@@ -1,8 +1,10 @@
 """`shardwright inspect-model`.
 
-What planning knows of a model, from its config.json or by its id in the bundled catalogue.
+What planning knows of a model, from its files, by its id in the bundled catalogue, or from a hub.
 """
 
+import asyncio
+import os
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
@@ -15,15 +17,24 @@ from rich.table import Table
 
 from shardwright.commands.estimate import config_path
 from shardwright.commands.estimate_requests import UnusableRequest, read_profile
+from shardwright.fetch.folder import read_folder
+from shardwright.fetch.http import HubReader, open_session
+from shardwright.fetch.model import DEFAULT_REVISION, HubModel, fetch_model
+from shardwright.fetch.problem import FetchProblem
+from shardwright.models.bundled import bundled_name
+from shardwright.models.checkpoint import with_checkpoint
 from shardwright.models.errors import UnreadableModel
+from shardwright.models.files import profile_from_files
 from shardwright.models.profile import Cache, ModelProfile
+from shardwright.settings import SettingsError, from_environment
 
 SUMMARY = (
     "architecture", "model_type", "num_layers", "hidden_size", "num_attention_heads", "num_kv_heads", "head_dim",
     "value_head_dim", "intermediate_size", "num_experts", "experts_per_token", "expert_intermediate_size",
     "shared_expert_intermediate_size", "vocab_size", "max_context_length", "dtype", "quantization", "kv_cache_dtype",
     "tied_embeddings", "is_latent_attention", "has_state", "is_multimodal", "vision_heads", "parameters",
-    "active_parameters", )  # fmt: skip
+    "active_parameters",
+    "checkpoint_bytes", )  # fmt: skip
 
 
 class Form(StrEnum):
@@ -33,30 +44,66 @@ class Form(StrEnum):
     JSON = "json"
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917  # each is an option of the command line
     path: Annotated[
-        str, typer.Argument(help="A config.json, a folder that holds one, or an id of the bundled catalogue.")
+        str, typer.Argument(help="A config.json, a folder that holds one, an id of the catalogue, or of the Hub.")
     ],
     quantization: Annotated[
         str, typer.Option(help="Show it as it would run in this; default: what the checkpoint is.")
     ] = "",
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the Hub, with the token in HF_TOKEN if there is one.")
+    ] = False,
+    endpoint: Annotated[str, typer.Option(help="With --hub: of a mirror; default: SHARDWRIGHT_HUB, the Hub.")] = "",
+    revision: Annotated[str, typer.Option(help="With --hub: branch, tag or commit.")] = DEFAULT_REVISION,
     output: Annotated[Form, typer.Option("--output", "-o", help="table to read, json for programs.")] = Form.TABLE,
 ) -> None:
     """Print what planning knows of a model, and what it had to assume."""
     if not path:
         typer.echo("inspect-model: give a config.json, a folder that holds one, or an id of the catalogue", err=True)
         raise typer.Exit(2)
-    config = config_path(path)
-    name = Path(path).resolve().name if config else path
     try:
-        profile = read_profile({"config": config, "model_id": name, "quantization": quantization or None})
-    except (UnreadableModel, UnusableRequest) as error:
+        profile = (
+            from_hub(path, revision, endpoint, quantization or None) if hub else from_here(path, quantization or None)
+        )
+    except (UnreadableModel, UnusableRequest, FetchProblem, SettingsError) as error:
         typer.echo(f"inspect-model: {error}", err=True)
         raise typer.Exit(1) from None
     if output is Form.JSON:
         typer.echo(orjson.dumps(as_document(profile), option=orjson.OPT_INDENT_2))
     else:
         print_tables(profile)
+
+
+def from_here(path: str, quantization: str | None) -> ModelProfile:
+    """The model of a path or an id. Raises `UnreadableModel`, `UnusableRequest`, or `FetchProblem` for broken weights."""
+    config = config_path(path)
+    if config is None and bundled_name(path) is None:
+        raise UnusableRequest(f"{path} is neither a file here nor in the catalogue: add --hub to ask the Hub for it")
+    name = Path(path).resolve().name if config else path
+    profile = read_profile({"config": config, "model_id": name, "quantization": quantization})
+    checkpoint = read_folder(Path(config).parent) if config else None
+    if checkpoint is None:
+        return profile
+    own = read_profile({"config": config, "model_id": name, "quantization": None})
+    return with_checkpoint(profile, own, checkpoint)
+
+
+def from_hub(model_id: str, revision: str, endpoint: str, quantization: str | None) -> ModelProfile:
+    """The model as a hub has it. Raises `UnreadableModel`, `UnusableRequest`, `FetchProblem` or `SettingsError`."""
+    settings = from_environment(os.environ)
+    address = endpoint or settings.hub
+    if not address:
+        raise UnusableRequest("no hub may be asked: SHARDWRIGHT_HUB is off; give --endpoint")
+    model = HubModel(address, model_id, revision)
+    files = asyncio.run(ask(model, os.environ.get("HF_TOKEN", ""), settings.hub_timeout_seconds))
+    return profile_from_files(files, model_id, quantization)
+
+
+async def ask(model: HubModel, token: str, seconds: float) -> dict[str, str]:
+    """A model's files. Raises `FetchProblem`."""
+    async with open_session(loopback=True) as session:
+        return await fetch_model(HubReader(session, token, loopback=True), model, seconds)
 
 
 def as_document(profile: ModelProfile) -> dict[str, Any]:

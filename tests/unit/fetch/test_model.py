@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import prod
 
 import aiohttp
@@ -14,6 +15,8 @@ from shardwright.fetch.model import FIRST_BYTES, HubModel, fetch_model
 from shardwright.fetch.problem import FetchProblem
 from shardwright.models.checkpoint import Checkpoint, checkpoint_from_text, stored_bytes
 from shardwright.models.files import CHECKPOINT, NOTE, QUANT_CONFIG, profile_from_files
+from shardwright.plan.memory_weights import stage_weights
+from shardwright.plan.types import Layout
 from support.hub import LLAMA, File, LocalHub, llama_tensors
 
 LLAMA_BYTES = sum(2 * prod(shape) for _, shape in llama_tensors(LLAMA).values())
@@ -31,6 +34,10 @@ async def problem_of(session: aiohttp.ClientSession, hub: LocalHub, **options: o
         await read(session, hub, **options)  # type: ignore[arg-type]
     assert len(str(caught.value)) > 20
     return caught.value
+
+
+def moved(target: str) -> File:
+    return File(status=302, headers={"Location": target})
 
 
 def checkpoint(files: dict[str, str]) -> Checkpoint:
@@ -71,10 +78,11 @@ async def test_another_revision_and_a_path_in_the_endpoint(session: aiohttp.Clie
 
 async def test_modelopts_extra_file_is_read(session: aiohttp.ClientSession, hub: LocalHub) -> None:
     hub.put_model("org/small")
-    hub.put(
-        "org/small", QUANT_CONFIG, json.dumps({"quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}})
-    )
-    assert profile_from_files(await read(session, hub), "org/small").quantization == "fp8"
+    extra = {"quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    hub.put("org/small", QUANT_CONFIG, json.dumps(extra))
+    assert [stored.name for stored in profile_from_files(await read(session, hub), "org/small").weight_formats] == [
+        "fp8"
+    ]
 
 
 async def test_files_that_hold_more_than_the_config_explains_scale_the_weights(
@@ -85,6 +93,9 @@ async def test_files_that_hold_more_than_the_config_explains_scale_the_weights(
     profile = profile_from_files(await read(session, hub), "org/small")
     assert profile.weights_scale_permille == 1500
     assert any("1.500 times" in sentence for sentence in profile.assumptions)
+    plain = replace(profile, weights_scale_permille=1000)
+    weights = [sum(stage_weights(each, Layout(2, 2), drafts=False)) for each in (plain, profile)]
+    assert abs(weights[1] - weights[0] * 3 // 2) <= 2
 
 
 async def test_a_checkpoint_without_safetensors_is_planned_by_its_config(
@@ -127,9 +138,8 @@ async def test_a_token_opens_a_gated_model_and_goes_nowhere_else(session: aiohtt
             file.needs_token = "hf_secret"
         head = hub.files["/org/small/resolve/main/model.safetensors"]
         elsewhere.files["/cdn/weights"] = File(head.content, head.length)
-        moved = File(b"", status=302, headers={"Location": f"{elsewhere.url}/cdn/weights?signature=a%2Fb"})
         elsewhere.files["/cdn/weights?signature=a%2Fb"] = elsewhere.files["/cdn/weights"]
-        hub.put("org/small", "model.safetensors", moved)
+        hub.put("org/small", "model.safetensors", moved(f"{elsewhere.url}/cdn/weights?signature=a%2Fb"))
         assert (await problem_of(session, hub)).reason is Reason.MODEL_ACCESS_DENIED
         assert (await problem_of(session, hub, token="wrong")).reason is Reason.MODEL_ACCESS_DENIED
         assert checkpoint(await read(session, hub, token="hf_secret")).total_bytes == LLAMA_BYTES
@@ -147,12 +157,12 @@ async def test_a_token_opens_a_gated_model_and_goes_nowhere_else(session: aiohtt
         (File(b"{", length=0), Reason.MODEL_FACTS_UNREADABLE, "not JSON"),
         (File(b"[1]"), Reason.MODEL_FACTS_UNREADABLE, "not a JSON object"),
         (File(b"<html>", length=5 << 20), Reason.MODEL_FACTS_UNREADABLE, "longer than"),
-        (File(status=302, headers={"Location": "ftp://127.0.0.1/x"}), Reason.HUB_UNREACHABLE, "not an HTTP(S) address"),
-        (File(status=302, headers={"Location": "file:///etc/passwd"}), Reason.HUB_UNREACHABLE, "not an HTTP(S)"),
-        (File(status=302, headers={"Location": "http://169.254.169.254/x"}), Reason.HUB_UNREACHABLE, "metadata"),
-        (File(status=302, headers={"Location": "http://[fe80::1]/x"}), Reason.HUB_UNREACHABLE, "metadata"),
-        (File(status=302, headers={"Location": "http://[::ffff:169.254.169.254]/"}), Reason.HUB_UNREACHABLE, "metadata"),
-        (File(status=302, headers={"Location": "/org/small/resolve/main/config.json"}), Reason.HUB_UNREACHABLE, "redirects more"),
+        (moved("ftp://127.0.0.1/x"), Reason.HUB_UNREACHABLE, "not an HTTP(S) address"),
+        (moved("file:///etc/passwd"), Reason.HUB_UNREACHABLE, "not an HTTP(S) address"),
+        (moved("http://169.254.169.254/x"), Reason.HUB_UNREACHABLE, "metadata"),
+        (moved("http://[fe80::1]/x"), Reason.HUB_UNREACHABLE, "metadata"),
+        (moved("http://[::ffff:169.254.169.254]/"), Reason.HUB_UNREACHABLE, "metadata"),
+        (moved("/org/small/resolve/main/config.json"), Reason.HUB_UNREACHABLE, "redirects more"),
     ],
 )  # fmt: skip
 async def test_each_refusal_has_its_reason(

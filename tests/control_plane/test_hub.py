@@ -1,0 +1,97 @@
+"""Models the catalogue does not know, read from a hub on this machine by an operator with the chart's permissions."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from support import deployments as infd
+from support.cluster import ControlPlane
+from support.deployments import StartOperator
+from support.hub import File, LocalHub
+from support.waiting import steadily
+
+MODEL = "org/unheard-of"
+CONFIG = f"/{MODEL}/resolve/main/config.json"
+
+
+@pytest.fixture
+def fleet(cluster: ControlPlane) -> ControlPlane:
+    """One H100 node with 8 GPUs."""
+    cluster.add_gpu_node("h100-a", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
+    return cluster
+
+
+def test_an_unknown_model_is_planned_and_outlives_its_hub(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    with LocalHub() as hub:
+        hub.put_model(MODEL, shards=3)
+        operator = start_operator(SHARDWRIGHT_HUB=hub.url)
+        infd.apply(fleet, namespace, "small", model=MODEL, replicas=1)
+        found = infd.wait_available(fleet, namespace, "small", 1)
+        assert infd.condition(found, "Planned")["status"] == "True"
+        assert hub.paths().count(CONFIG) == 1 and len(hub.paths()) == 1 + 1 + 1 + 3
+    operator.stop()
+    operator.start()
+    fleet.kubectl.patch(infd.KIND, "small", {"spec": {"replicas": 2}}, namespace)
+    found = infd.wait_available(fleet, namespace, "small", 2)
+    assert infd.condition(found, "Accepted")["status"] == "True"
+
+
+def test_what_is_missing_is_said_and_asked_for_again(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    with LocalHub() as hub:
+        hub.put(MODEL, "config.json", File(b"{}", delay_seconds=3, status=404))
+        start_operator(SHARDWRIGHT_HUB=hub.url, SHARDWRIGHT_HUB_FIRST_RETRY_SECONDS="2")
+        infd.apply(fleet, namespace, "small", model=MODEL, replicas=1)
+        infd.wait_for(fleet, namespace, "small", "Accepted", "Unknown", "ModelFactsPending")
+        found = infd.wait_for(fleet, namespace, "small", "Accepted", "False", "ModelNotFound")
+        assert "spec.model.id" in infd.condition(found, "Accepted")["message"]
+        hub.put_model(MODEL)
+        infd.wait_available(fleet, namespace, "small", 1)
+
+
+def test_a_hub_that_is_down_is_asked_seldom(fleet: ControlPlane, namespace: str, start_operator: StartOperator) -> None:
+    with LocalHub() as hub:
+        hub.put(MODEL, "config.json", File(status=500))
+        start_operator(SHARDWRIGHT_HUB=hub.url)
+        for name in ("one", "two", "three"):
+            infd.apply(fleet, namespace, name, model=MODEL, replicas=1)
+        for name in ("one", "two", "three"):
+            infd.wait_for(fleet, namespace, name, "Accepted", "False", "HubUnreachable")
+        steadily(lambda: hub.paths() == [CONFIG], for_seconds=5, what="it is asked once for all of them")
+
+
+def test_a_token_needs_a_permission_that_the_chart_gives_only_when_asked(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    token = base64.b64encode(b"hf_secret\n").decode()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub", "namespace": namespace}}
+    fleet.kubectl.apply({**secret, "data": {"token": token}})
+    source = {"hub": {"tokenSecretRef": {"name": "hub", "key": "token"}}}
+    with LocalHub() as hub:
+        hub.put_model(MODEL)
+        for file in hub.files.values():
+            file.needs_token = "hf_secret"
+        start_operator(SHARDWRIGHT_HUB=hub.url, SHARDWRIGHT_HUB_FIRST_RETRY_SECONDS="1")
+        infd.apply(fleet, namespace, "gated", replicas=1, **{"model": MODEL})
+        infd.wait_for(fleet, namespace, "gated", "Accepted", "False", "ModelAccessDenied")
+        fleet.kubectl.patch(infd.KIND, "gated", {"spec": {"model": {"source": source}}}, namespace)
+        found = infd.wait_for(fleet, namespace, "gated", "Accepted", "False", "ModelAccessDenied")
+        assert "rbac.readTokenSecrets=true" in infd.condition(found, "Accepted")["message"]
+        allow_one_secret(fleet, namespace, "hub")
+        infd.wait_available(fleet, namespace, "gated", 1)
+
+
+def allow_one_secret(cluster: ControlPlane, namespace: str, name: str) -> None:
+    """What a user may do instead of the chart's value: let the operator read this one Secret."""
+    api, metadata = "rbac.authorization.k8s.io/v1", {"name": "hub-token", "namespace": namespace}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": ["get"]}
+    cluster.kubectl.apply({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [rule]})
+    account = {"kind": "ServiceAccount", "name": "shardwright", "namespace": "shardwright-system"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub-token"}
+    binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "roleRef": role, "subjects": [account]}
+    cluster.kubectl.apply(binding)
