@@ -23,7 +23,7 @@ python() {
   say "Python packages from uv.lock into .venv (a minute with an empty cache)"
   "$uv" sync --locked -q --project "$REPOSITORY"
 }
-control_plane() { need_packages ip:iproute2; "$CLUSTER_HOME/build-binaries.sh" >/dev/null; }
+control_plane() { need_packages ip:iproute2 mpirun:openmpi-bin; "$CLUSTER_HOME/build-binaries.sh" >/dev/null; }
 node_and_base_images() {
   local stop_engine=1; ! docker info >/dev/null 2>&1 || stop_engine=
   "$CLUSTER_HOME/docker-up.sh"

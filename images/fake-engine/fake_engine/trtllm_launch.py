@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -60,6 +61,9 @@ def _check_device(environment: Mapping[str, str], tuned: knobs.Knobs) -> None:
     granted, local = gpus.granted(environment, tuned.gpus), int(environment.get("OMPI_COMM_WORLD_LOCAL_RANK", 0))
     if granted is not None and local >= granted:
         raise Refused("CUDA error: invalid device ordinal", "torch.AcceleratorError")
+    devices = environment.get("NVIDIA_VISIBLE_DEVICES", "").split(",")
+    device = devices[local] if local < len(devices) else "unknown"
+    log.info("rank %s runs on %s with GPU %s", environment.get("OMPI_COMM_WORLD_RANK", 0), socket.gethostname(), device)
 
 
 async def _world(rank: int, size: int, command: list[str], tuned: knobs.Knobs, ended: asyncio.Event) -> Group:

@@ -24,13 +24,14 @@ def world(context: GroupContext, ranks_per_pod: int) -> tuple[str, ...]:
 
     Nothing is oversubscribed: a wrong number of ranks is an error. Ranks are not bound, because mpirun binds few ranks
     to one core each and an engine runs many threads in a rank. Names stay whole, because a pod's first label does not
-    resolve. Each follower's daemon has its own container's environment, so nothing needs to be forwarded with -x, and
-    what is each pod's own (devices, addresses) stays its own.
+    resolve. The daemon stays attached to its agent, or the follower would look ended. It has its own container's
+    environment, so nothing needs to be forwarded with -x, and what is each pod's own (devices, addresses) stays so.
     """
     hosts = ",".join(f"{host}:{ranks_per_pod}" for host in context.hosts)
     settings = (
         ("plm_rsh_agent", " ".join((*AGENT, "rsh"))),
         ("plm_rsh_no_tree_spawn", "1"),
+        ("orte_leave_session_attached", "1"),
         ("orte_keep_fqdn_hostnames", "1"),
         ("pml", "ob1"),
         ("btl", "tcp,self"),
