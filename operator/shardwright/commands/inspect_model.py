@@ -76,7 +76,7 @@ def command(  # noqa: PLR0913, PLR0917  # each is an option of the command line
 
 
 def from_here(path: str, quantization: str | None) -> ModelProfile:
-    """The model of a path or an id. Raises `UnreadableModel`, `UnusableRequest`, or `FetchProblem` for broken weights."""
+    """The model of a path or an id. Raises `UnreadableModel`, `UnusableRequest`, or `FetchProblem` for bad weights."""
     config = config_path(path)
     if config is None and bundled_name(path) is None:
         raise UnusableRequest(f"{path} is neither a file here nor in the catalogue: add --hub to ask the Hub for it")
