@@ -10,7 +10,6 @@ from shardwright.api.spec import CrossIslands, EngineName, Priority
 from shardwright.catalog.types import NetworkKind
 from shardwright.inventory import Inventory, Pool
 from shardwright.plan.choose import choose
-from shardwright.plan.place import place_replicas
 from shardwright.plan.types import LayoutPins, Plan, PlanRequest
 from shardwright.plan.validity import still_valid
 from support.planning import dense, dense_70b, inventory, mixture, pool, request
@@ -130,29 +129,3 @@ def test_a_new_plan_is_valid_and_the_same_twice(asked: PlanRequest, have: Invent
     assert plan == choose(asked, have)
     if plan.placements:
         assert still_valid(plan, asked, have) is None
-
-
-@given(requests(), inventories(), st.integers(0, 6))
-@settings(max_examples=100)
-def test_placing_more_replicas_keeps_what_runs(asked: PlanRequest, have: Inventory, wanted: int):
-    plan = choose(replace(asked, max_gpus=None), have)
-    first = place_replicas(plan, have, min(1, wanted), {}, asked)
-    more = place_replicas(plan, taken_by(have, plan, first), wanted, first, replace(asked, max_gpus=None))
-    assert first.items() <= more.items() or len(first) > wanted
-    assert len(more) <= max(wanted, len(first))
-    assert sorted(more) == list(range(len(more)))
-
-
-def taken_by(have: Inventory, plan: Plan, placed: dict[int, tuple[str, ...]]) -> Inventory:
-    """The inventory once these replicas run."""
-    count: dict[str, int] = {}
-    for nodes in placed.values():
-        layout = next(p.layout for p in plan.placements if len(nodes) == p.layout.nodes_per_replica)
-        for name in nodes:
-            count[name] = count.get(name, 0) + layout.gpus_per_pod
-    return Inventory(
-        tuple(
-            replace(p, nodes=tuple(replace(n, free_gpus=max(0, n.free_gpus - count.get(n.name, 0))) for n in p.nodes))
-            for p in have.pools
-        )
-    )

@@ -45,3 +45,7 @@ MARLIN_OUTPUTS, MARLIN_INPUTS = 64, 128
 
 PADDED_FORMATS = frozenset({"mxfp4"})
 """Formats whose kernels pad a share that is no whole block. Source: vLLM quantization/mxfp4.py."""
+
+FINEST_BLOCK = 32
+"""To what scales of block-wise FP8 experts may be refined where a rank's share is no whole block. Source: vLLM 0.30,
+model_executor/layers/fused_moe."""

@@ -11,12 +11,12 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName
 from shardwright.catalog.types import GpuProduct, LinkKind, Vendor
 from shardwright.models.profile import ModelProfile
+from shardwright.plan.divisibility import broken
 from shardwright.plan.memory_activation import Batch, stage_activations
 from shardwright.plan.memory_arguments import EngineArguments
 from shardwright.plan.memory_graphs import graph_bytes
 from shardwright.plan.memory_kv import Pool, fill, largest_context, pool_shape
 from shardwright.plan.memory_pages import CacheCase
-from shardwright.plan.memory_shapes import shape_problems
 from shardwright.plan.memory_versions import VersionFacts, version_facts
 from shardwright.plan.memory_weights import stage_weights
 from shardwright.plan.types import Layout, MemoryForecast, RankMemory
@@ -147,6 +147,15 @@ def fill_pool(setting: Setting, ranks: tuple[RankMemory, ...]) -> tuple[int, Poo
 def batches_in_flight(facts: VersionFacts, layout: Layout) -> int:
     """Batches that may be under way at once, whose tokens a sliding window must hold too."""
     return max(facts.async_batches, layout.pipeline) if facts.async_batches > 1 else 1
+
+
+def shape_problems(case: CacheCase, pool: Pool, sequences: int) -> tuple[Reason, ...]:
+    """What does not divide, and too few state slots: only captured graphs need one for every sequence."""
+    found = tuple(rule.reason for rule in broken(case.profile, case.layout, case.facts))
+    graphs = not case.arguments.enforce_eager
+    if case.profile.has_state and graphs and 0 < pool.blocks < sequences:
+        return (*found, Reason.STATE_SLOTS_TOO_FEW)
+    return found
 
 
 def memory_problems(ranks: tuple[RankMemory, ...], pool: Pool) -> tuple[Reason, ...]:

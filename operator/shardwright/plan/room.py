@@ -7,7 +7,7 @@ good.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from shardwright.api.spec import Toleration
@@ -136,15 +136,6 @@ def _members(slots: Mapping[str, int], pods: int, left: int) -> tuple[str, ...]:
     """
     order = sorted((n for n in slots if slots[n] > 0), key=lambda n: (-min(slots[n], left), slots[n], natural(n)))
     return tuple(sorted(order[:pods], key=natural))
-
-
-def taken(nodes: Sequence[PoolNode], layout: Layout, placed: Iterable[Sequence[str]]) -> tuple[PoolNode, ...]:
-    """Give the nodes as they are after these replicas took their GPUs."""
-    count = Counter(name for replica in placed for name in replica)
-    if not count:
-        return tuple(nodes)
-    gpus = layout.gpus_per_pod
-    return tuple(replace(n, free_gpus=n.free_gpus - gpus * count[n.name]) if n.name in count else n for n in nodes)
 
 
 @lru_cache(maxsize=32768)

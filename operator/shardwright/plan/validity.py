@@ -38,11 +38,12 @@ def placement_valid(
     holding = sum(node.gpus >= layout.gpus_per_pod for node in pool.nodes)
     if holding < layout.nodes_per_replica:
         return Rejection(placement.pool, text, Reason.NODE_LOST, layout.nodes_per_replica, holding, "nodes of the pool")
-    refused = refusals(layout, Context(request.model, pool.product, request.engine, request.engine_args))
+    context = Context(request.model, pool.product, request.engine, request.engine_args, request.engine_version)
+    refused = refusals(layout, context)
     if refused:
         return replace(refused[0], pool=placement.pool)
-    context = request.context_length or min(context_length, request.model.max_context_length) or context_length
-    memory = forecast_of(question_of(request), kind_of(pool), layout, context)
+    length = request.context_length or min(context_length, request.model.max_context_length) or context_length
+    memory = forecast_of(question_of(request), kind_of(pool), layout, length)
     return None if memory.fits else replace(memory_rejections(layout, memory)[0], pool=placement.pool)
 
 

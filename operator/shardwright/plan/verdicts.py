@@ -63,7 +63,7 @@ def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -
 
 def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
     """Judge one cut: first what can never be, then memory, then speed, each only where the one before lets it pass."""
-    context = Context(question.model, kind.product, question.engine, question.engine_args)
+    context = Context(question.model, kind.product, question.engine, question.engine_args, question.engine_version)
     crosses = crosses_island(layout, kind)
     refused = refusals(layout, context)
     if layout.gpus_per_replica > 1 and not kind.multi_gpu:

@@ -5,16 +5,20 @@ import pytest
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName
 from shardwright.plan.checks import Context, refusals
-from shardwright.plan.types import Layout
+from shardwright.plan.enumerate import layouts
+from shardwright.plan.memory import EngineArguments, forecast
+from shardwright.plan.types import Layout, LayoutPins
 from support.planning import dense, gpu, mixture
 
 R = Reason
 FP8_BLOCKS = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
 
 
-def reasons(layout: Layout, model=None, product="H100-SXM", engine=EngineName.VLLM, **options: str) -> set[Reason]:
+def reasons(
+    layout: Layout, model=None, product="H100-SXM", engine=EngineName.VLLM, version="0.32.0", **options: str
+) -> set[Reason]:
     pairs = tuple(sorted((name.replace("_", "-"), value) for name, value in options.items()))
-    found = refusals(layout, Context(model or dense(), gpu(product), engine, pairs))
+    found = refusals(layout, Context(model or dense(), gpu(product), engine, pairs, version))
     assert all(refusal.need > refusal.have for refusal in found)
     return {refusal.reason for refusal in found}
 
@@ -49,9 +53,32 @@ def test_more_ranks_than_experts():
 
 def test_experts_that_are_not_spread_are_cut_by_tensor_and_data():
     blocks = mixture(expert_inner=1536, quantization="fp8-block")
-    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(8), blocks)
-    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(1, data=8), blocks)
-    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE not in reasons(Layout(8, expert=True), blocks)
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(8), blocks, version="0.29.0")
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(1, data=8), blocks, version="0.29.0")
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE not in reasons(Layout(8, expert=True), blocks, version="0.29.0")
+
+
+def test_newer_releases_cut_experts_down_to_blocks_of_32():
+    blocks = mixture(expert_inner=1536, quantization="fp8-block")
+    for layout in (Layout(8), Layout(1, data=8), Layout(4, data=4)):  # 192 columns a rank, 192, 96
+        assert reasons(layout, blocks, version="0.30.0") == set()
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(4, data=8), blocks, version="0.30.0")  # 48
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(1, data=8), blocks, engine=EngineName.TRTLLM)
+    assert R.QUANTIZATION_BLOCK_NOT_DIVISIBLE in reasons(Layout(8), dense(inner=1536, quantization="fp8-block"))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [dense(), dense(heads=40, kv_heads=10), mixture(quantization="fp8-block"), dense(inner=1376, quantization="awq")],
+    ids=["dense", "ten-kv-heads", "blocks", "tiles"],
+)
+def test_checks_and_the_forecast_refuse_the_same_cuts(model):
+    product = gpu("H100-SXM")
+    for layout in layouts(8, 4, LayoutPins(), mixture_of_experts=model.is_mixture_of_experts):
+        refused = {r.reason for r in refusals(layout, Context(model, product, EngineName.VLLM, (), "0.32.0"))}
+        arguments = EngineArguments(max_model_len=1024)
+        memory = forecast(model, layout, product, product.memory_bytes, EngineName.VLLM, "0.32.0", arguments)
+        assert refused == set(memory.reasons) - {R.WEIGHTS_DO_NOT_FIT, R.KV_CACHE_TOO_SMALL, R.CONTEXT_TOO_LONG}, layout
 
 
 def test_int4_shards_fill_whole_tiles():

@@ -5,7 +5,6 @@ from dataclasses import replace
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, Priority
 from shardwright.plan.choose import choose
-from shardwright.plan.place import place_replicas, placement_index
 from shardwright.plan.types import Layout, LayoutPins
 from shardwright.plan.validity import still_valid
 from support.planning import dense, dense_70b, inventory, mixture, pool, request
@@ -105,17 +104,6 @@ def test_slices_are_never_joined():
 def test_trtllm_attention_data_parallelism_is_alone():
     plan = choose(request(mixture(), engine=EngineName.TRTLLM, engine_version="1.2.1"), inventory(pool()))
     assert only(plan).layout.tensor == 1 or only(plan).layout.data == 1
-
-
-def test_scaling_keeps_what_runs_and_takes_the_lowest_free_ids():
-    fleet = inventory(pool(nodes=2))
-    plan = choose(request(replicas=2), fleet)
-    running = {0: ("h100-sxm-8-1",), 2: ("h100-sxm-8-2",)}
-    placed = place_replicas(plan, inventory(pool(nodes=2, free=[7, 7])), 4, running)
-    assert placed == {0: ("h100-sxm-8-1",), 1: ("h100-sxm-8-1",), 2: ("h100-sxm-8-2",), 3: ("h100-sxm-8-1",)}
-    assert place_replicas(plan, fleet, 1, running) == {0: ("h100-sxm-8-1",)}
-    assert placement_index(plan, fleet, ("h100-sxm-8-2",)) == 0
-    assert placement_index(plan, fleet, ("elsewhere",)) is None
 
 
 def test_a_running_plan_stays_valid_while_its_hardware_and_its_request_stand():

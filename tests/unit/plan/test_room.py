@@ -6,7 +6,7 @@ import pytest
 
 from shardwright.api.spec import Toleration
 from shardwright.inventory import PoolNode
-from shardwright.plan.room import Eligibility, assign, capacity, domains, natural, taken
+from shardwright.plan.room import Eligibility, assign, capacity, domains, natural
 from shardwright.plan.types import Layout
 
 
@@ -52,11 +52,6 @@ def test_order_of_input_changes_nothing():
 def test_names_sort_as_people_count():
     assert sorted(["n10", "n2", "n1", "m"], key=natural) == ["m", "n1", "n2", "n10"]
     assert sorted(["a", "a1", "1a", "a01"], key=natural) == ["1a", "a", "a01", "a1"]
-
-
-def test_taken_gpus_are_gone():
-    nodes = (node("n1", 8), node("n2", 4))
-    assert [n.free_gpus for n in taken(nodes, Layout(2), [("n1",), ("n1",), ("n2",)])] == [4, 2]
 
 
 TAINT = ("team", "vision", "NoSchedule")
