@@ -182,8 +182,8 @@ def test_a_refused_change_keeps_what_runs_healing(
     operator = start_operator()
     infd.apply(fleet, namespace, "small", replicas=1)
     infd.wait_available(fleet, namespace, "small", 1)
-    fleet.kubectl.patch(infd.KIND, "small", {"spec": {"model": {"id": "nobody/knows-this"}}}, namespace)
-    found = infd.wait_for(fleet, namespace, "small", "Accepted", "False", "UnknownModel")
+    fleet.kubectl.patch(infd.KIND, "small", {"spec": {"engine": {"args": {"no-such-option": "1"}}}}, namespace)
+    found = infd.wait_for(fleet, namespace, "small", "Accepted", "False", "UnsupportedArgument")
     assert infd.condition(found, "Available")["status"] == "True"
     operator.kill()
     fleet.kubectl.delete("statefulset", "small-0", namespace=namespace)

@@ -1,18 +1,17 @@
-"""Specs and nodes that make no sense: each is named, nothing spins, the healthy neighbours are not touched."""
+"""Specs and nodes that make no sense: each is named, nothing spins, the healthy neighbours are not touched.
+
+What the API server refuses at apply is in test_crd.py.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-import pytest
-
 from support import deployments as infd
 from support import malformed
 from support.cluster import ControlPlane
 from support.deployments import StartOperator
-from support.kubectl import KubectlError
-from support.malformed import Malformed
 from support.proxy import CountingProxy
 from support.waiting import eventually
 
@@ -21,11 +20,11 @@ MOST_CALLS_A_MINUTE = 60
 """Watches that are renewed and lists of the resync; a hot loop makes thousands."""
 
 NODES: dict[str, dict[str, Any]] = {
-    "memory-in-words": {"labels": {"nvidia.com/gpu.memory": "much"}},
+    "bandwidth-in-words": {"annotations": {"shardwright.io/gpu-link-bandwidth": "quick"}},
     "memory-zero": {"labels": {"nvidia.com/gpu.memory": "0", "nvidia.com/gpu.product": "Nothing-9000"}},
     "product-nobody-knows": {"labels": {"nvidia.com/gpu.product": "Zzyzx-9", "nvidia.com/gpu.memory": None}},
     "product-nobody-knows-2": {"labels": {"nvidia.com/gpu.product": "X", "nvidia.com/gpu.memory": None}},
-    "no-product": {"labels": dict.fromkeys(("nvidia.com/gpu.product", "nvidia.com/gpu.memory", "nvidia.com/gpu.machine"))},
+    "no-product": {"labels": dict.fromkeys(("nvidia.com/gpu.product", "nvidia.com/gpu.memory"))},
     "labels-without-devices": {"gpus": 0},
     "mig-mixed": {
         "labels": {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig-1g.10gb.count": "7"},
@@ -45,14 +44,6 @@ NODES: dict[str, dict[str, Any]] = {
     "net-bandwidth-bare": {"annotations": {"shardwright.io/net-bandwidth-per-gpu": "200"}},
     "net-bandwidth-words": {"annotations": {"shardwright.io/net-bandwidth-per-gpu": "200 somethings"}},
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("case", malformed.refused(), ids=lambda case: case.name)
-def test_refused_at_apply_with_the_field_named(cluster: ControlPlane, operator_account: str, case: Malformed) -> None:
-    del operator_account
-    with pytest.raises(KubectlError) as refusal:
-        cluster.kubectl.apply(case.path, options=("--dry-run=server",))
-    assert case.field.rpartition(".")[2] in str(refusal.value)
 
 
 def test_conditions_name_field_and_reason_and_nothing_spins(

@@ -52,7 +52,7 @@ def test_nothing_to_do_means_nothing_written(
 ) -> None:
     start_operator(through=proxy, SHARDWRIGHT_RESYNC_SECONDS="2")
     infd.apply(fleet, namespace, "small", replicas=2, autoscaling={"minReplicas": 1, "maxReplicas": 3})
-    infd.apply(fleet, namespace, "bad", model="nobody/knows-this")
+    infd.apply(fleet, namespace, "bad", engine={"args": {"no-such-option": "1"}})
     infd.wait_available(fleet, namespace, "small", 2)
     infd.wait_for(fleet, namespace, "bad", "Accepted", "False")
     time.sleep(3)
