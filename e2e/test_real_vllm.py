@@ -38,23 +38,23 @@ class RealVllm:
 
     environment: Path
     interpreter: Path
-    models: Path
+    model: Path
     image: str
 
     @property
     def mounts(self) -> tuple[Path, ...]:
-        return (self.environment, self.interpreter, self.models)
+        return (self.environment, self.interpreter, self.model)
 
 
 @pytest.fixture(scope="session")
 def vllm() -> RealVllm:
-    """Installed once into the cache; the models are written there too."""
+    """Installed once into the cache; the model is written there too."""
     environment = Path(script("../vllm/install.sh"))
-    models = environment.parent / f"models-{environment.name}"
-    if not (models / "experts" / "config.json").exists():
-        subprocess.run([environment / "bin/python", HERE / "tiny_model.py", str(models)], check=True)
+    model = environment.parent / f"tiny-model-{environment.name}"
+    if not (model / "model.safetensors").exists():
+        subprocess.run([environment / "bin/python", HERE / "tiny_model.py", str(model)], check=True)
     interpreter = (environment / "bin/python").resolve().parents[1]
-    return RealVllm(environment, interpreter, models, script("../vllm/base-image.sh"))
+    return RealVllm(environment, interpreter, model, script("../vllm/base-image.sh"))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def _cluster(vllm: RealVllm) -> AbstractContextManager[Cluster]:
     return kind_cluster(fleet="h100 h100", extra_mounts=" ".join(f"{path}:{path}" for path in vllm.mounts))
 
 
-def spec(vllm: RealVllm, layout: dict[str, Any], replicas: int, *, model: str, eager: bool) -> dict[str, Any]:
+def spec(vllm: RealVllm, layout: dict[str, Any], replicas: int, *, eager: bool) -> dict[str, Any]:
     """A deployment with everything a CPU engine needs said in the resource alone."""
     arguments = {"dtype": "float32", **({"enforce-eager": "true"} if eager else {})}
     environment = {
@@ -85,8 +85,8 @@ def spec(vllm: RealVllm, layout: dict[str, Any], replicas: int, *, model: str, e
     mounts = [{"name": f"host-{i}", "mountPath": str(path), "readOnly": True} for i, path in enumerate(vllm.mounts[:2])]
     return {
         "model": {
-            "id": f"example/{model}", "servedName": "tiny", "source": {"hostPath": {"path": str(vllm.models / model)}},
-            "facts": {"configMapRef": {"name": model}},
+            "id": "example/tiny", "servedName": "tiny", "source": {"hostPath": {"path": str(vllm.model)}},
+            "facts": {"configMapRef": {"name": "tiny"}},
         },
         "engine": {
             "image": vllm.image, "args": arguments,
@@ -107,17 +107,17 @@ def logged_kv_tokens(log: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def forecast_kv_tokens(vllm: RealVllm, model: str, layout: dict[str, Any]) -> int:
+def forecast_kv_tokens(vllm: RealVllm, layout: dict[str, Any]) -> int:
     """What `shardwright estimate` says of the same layout with the same KV memory."""
-    config = str(vllm.models / model / "config.json")
+    config = str(vllm.model / "config.json")
     request = {
         "id": "tiny", "nodes": layout.get("nodesPerReplica", 1), "engine": {"name": "vllm", "version": "0.32.0"},
         "model": {
-            "config": config, "config_match": "exact", "model_id": model, "dtype": "float32", "quantization": None,
+            "config": config, "config_match": "exact", "model_id": "tiny", "dtype": "float32", "quantization": None,
         },
         "gpu": {"product": "H100", "memory_mib": 81090, "marketing_gb": 80, "per_node": 8},
         "layout": {
-            "tensor": layout["tensor"], "pipeline": layout["pipeline"], "data": 1, "expert": "expert" in layout,
+            "tensor": layout["tensor"], "pipeline": layout["pipeline"], "data": 1, "expert": False,
         },
         "engine_args": {"max_model_len": CONTEXT_TOKENS, "kv_cache_memory_bytes": KV_CACHE_BYTES},
     }  # fmt: skip
@@ -143,14 +143,12 @@ class Case:
     name: str
     layout: dict[str, Any]
     replicas: int = 1
-    model: str = "dense"
     eager: bool = True
 
 
 CASES = (
     Case("tp2-two-pods", {"tensor": 2, "pipeline": 1, "nodesPerReplica": 2}),
     Case("tp2", {"tensor": 2, "pipeline": 1}),
-    Case("ep2", {"tensor": 2, "pipeline": 1, "expert": "Enabled"}, model="experts"),
     Case("dp2", {"tensor": 1, "pipeline": 1}, replicas=2),
     Case("pp2", {"tensor": 1, "pipeline": 2}, eager=False),
 )
@@ -159,14 +157,14 @@ CASES = (
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_real_vllm_answers_in_the_planned_layout(real: Installed, vllm: RealVllm, case: Case):
     """Data parallelism of a dense model is replicas; that of experts needs a collective that the CPU backend lacks."""
-    name, layout, replicas, model = case.name, case.layout, case.replicas, case.model
+    name, layout, replicas = case.name, case.layout, case.replicas
     namespace = real.namespace()
-    facts = {"config.json": (vllm.models / model / "config.json").read_text()}
+    facts = {"config.json": (vllm.model / "config.json").read_text()}
     real.kubectl.apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": model, "namespace": namespace}, "data": facts}
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tiny", "namespace": namespace}, "data": facts}
     )
     began = time.monotonic()
-    real.apply(name, namespace, spec(vllm, layout, replicas, model=model, eager=case.eager))
+    real.apply(name, namespace, spec(vllm, layout, replicas, eager=case.eager))
     try:
         status = real.available(name, namespace, within_seconds=START_SECONDS)
         eventually(
@@ -178,7 +176,7 @@ def test_real_vllm_answers_in_the_planned_layout(real: Installed, vllm: RealVllm
         assert len(pods) == layout.get("nodesPerReplica", 1) * replicas
         real.ask(status["endpoint"], "tiny", "hello", "--tokens", "8")
         logged = logged_kv_tokens(leader_log(real, name, namespace))
-        forecast = forecast_kv_tokens(vllm, model, layout)
+        forecast = forecast_kv_tokens(vllm, layout)
         print(
             f"{name}: ready in {started_seconds:.0f} s, logged {logged} KV tokens, forecast {forecast}", file=sys.stderr
         )

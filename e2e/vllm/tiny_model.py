@@ -1,27 +1,21 @@
 #!/usr/bin/env python3
-"""Write two random models of 4 layers with a tokenizer made on the spot, `dense` and `experts`: tiny_model.py FOLDER.
+"""Write a random Llama of 4 layers with a tokenizer made on the spot: tiny_model.py FOLDER.
 
-Runs in vLLM's environment. Small enough for two cores, real enough that vLLM splits their heads and experts over ranks.
+Runs in vLLM's environment. Small enough for two cores, real enough that vLLM splits its heads over ranks.
 """
 
 import sys
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
-)
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY = 512
 SHAPE = {
-    "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512, "bos_token_id": 0, "eos_token_id": 1,
+    "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512,
+    "bos_token_id": 0, "eos_token_id": 1,
 }  # fmt: skip
-EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128, "decoder_sparse_step": 1}
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -37,12 +31,8 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    for name, model in (
-        ("dense", LlamaForCausalLM(LlamaConfig(**SHAPE))),
-        ("experts", Qwen3MoeForCausalLM(Qwen3MoeConfig(**SHAPE, **EXPERTS))),
-    ):
-        write_tokenizer(folder / name)
-        model.save_pretrained(folder / name)
+    write_tokenizer(folder)
+    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder)
 
 
 if __name__ == "__main__":
