@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Have this project's images in the Docker engine: build.sh [NAME…], all by default; their full names on stdout.
 # Packages are resolved on the host, by uv.lock, for the Python of the base image (e2e/cluster/base-image.sh decides which);
-# an image is made again only when something in it changed. TAG=dev.
+# an image is made again only when something in it changed. TAG=dev. NAME-mpi is NAME on the base with Open MPI.
 set -euo pipefail
 . "$(dirname "$0")/../e2e/cluster/settings.sh"
 IMAGES=$REPOSITORY/images
@@ -9,7 +9,6 @@ TAG=${TAG:-dev}
 [ $# -gt 0 ] || set -- operator fake-engine client fake-gpu
 "$CLUSTER_HOME/docker-up.sh"
 read -r BASE PYTHON < <("$CLUSTER_HOME/base-image.sh")
-BASE_ID=$(docker image inspect -f '{{.Id}}' "$BASE")
 WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT
 
 locked() { # all packages of uv.lock with their versions and hashes, as constraints
@@ -52,9 +51,11 @@ fake-gpu() {
 }
 
 image() { # NAME: build unless the engine has it from the same content
-  local name=$1 context=$WORK/$1 full=shardwright/$1:$TAG content
+  local full=shardwright/$1:$TAG name=${1%-mpi} context=$WORK/$1 content
+  local BASE=$BASE PYTHON=$PYTHON
+  [ "$name" = "$1" ] || read -r BASE PYTHON < <("$CLUSTER_HOME/base-image.sh" mpi)
   mkdir -p "$context"; "$name" "$context"; cp "$IMAGES/$name/Dockerfile" "$context/"
-  content=$( (cd "$context" && find . -type f -print0 | sort -z | xargs -0 sha256sum; echo "$BASE_ID") | sha256sum | cut -c1-16)
+  content=$( (cd "$context" && find . -type f -print0 | sort -z | xargs -0 sha256sum; docker image inspect -f '{{.Id}}' "$BASE") | sha256sum | cut -c1-16)
   if [ "$(docker image inspect -f '{{index .Config.Labels "shardwright.io/content"}}' "$full" 2>/dev/null)" != "$content" ]; then
     say "building the image $full (about 20 s)"
     docker_build "$full" "$context" --build-arg BASE_IMAGE="$BASE" --label "shardwright.io/content=$content"
@@ -64,6 +65,6 @@ image() { # NAME: build unless the engine has it from the same content
 
 have uv || PATH=$CACHE/uv/bin:$PATH
 for name in "$@"; do
-  [ -f "$IMAGES/$name/Dockerfile" ] || stop "there is no image '$name': $(cd "$IMAGES" && ls -d */ | tr -d / | xargs)"
+  [ -f "$IMAGES/${name%-mpi}/Dockerfile" ] || stop "there is no image '$name': $(cd "$IMAGES" && ls -d */ | tr -d / | xargs)"
   image "$name"
 done
