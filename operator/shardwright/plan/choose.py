@@ -4,8 +4,7 @@ Tried in order until something can be placed: the whole context inside islands, 
 if the user named none), then both again with tensor groups across islands (unless the user forbids that).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from shardwright.api.reasons import Reason
@@ -13,11 +12,12 @@ from shardwright.api.spec import CrossIslands, Priority
 from shardwright.inventory import Inventory
 from shardwright.plan import explain
 from shardwright.plan.demand import Demand, demand_of
-from shardwright.plan.rank import Option, per_gpu, ranked
+from shardwright.plan.losses import Loss, loss, losses_of, nearest_first
+from shardwright.plan.rank import Option, ranked
 from shardwright.plan.room import assign, natural
-from shardwright.plan.site import Site, Tried, most_pods, refusals_of, site_of
-from shardwright.plan.types import Placement, Plan, PlanRequest, Rejection, Verdict
-from shardwright.plan.verdicts import question_of, verdicts
+from shardwright.plan.site import Tried, most_pods, site_of
+from shardwright.plan.types import Placement, Plan, PlanRequest
+from shardwright.plan.verdicts import question_of
 
 
 def choose(request: PlanRequest, inventory: Inventory) -> Plan:
@@ -26,15 +26,15 @@ def choose(request: PlanRequest, inventory: Inventory) -> Plan:
     skipped = tuple(
         sorted((n.name, f"{n.reason}: {n.message}") for n in inventory.skipped if n.reason is not Reason.NO_GPU)
     )
-    tried: list[Tried] = []
+    question, tried = question_of(request), list[Tried]()
     for crossing, shorten in attempts(request):
-        tried = [Tried(site, judge(request, site, shorten=shorten)) for site in sites]
+        tried = [Tried(site, question, most_pods(site), shorten) for site in sites]
         options = [option for each in tried for option in _options(request, each, crossing)]
         if options:
             plan = _planned(request, options, tried, crossing)
             return replace(plan, skipped_nodes=skipped, why=explain.why(plan, request))
-    plan = Plan((), _nearest_first(refusals_of(request, tried, crossing)), skipped_nodes=skipped)
-    waits = any(not v.rejections for each in tried if not each.site.refused for v in each.verdicts)
+    plan = Plan((), nearest_first(losses_of(request, tried, crossing)), skipped_nodes=skipped)
+    waits = any(each.fits for each in tried)
     plan = replace(plan, reason=Reason.WAITING_FOR_GPUS if waits else Reason.NO_LAYOUT)
     return replace(plan, why=explain.why(plan, request), nearest=explain.nearest(request, sites))
 
@@ -52,58 +52,53 @@ def attempts(request: PlanRequest) -> Iterator[tuple[bool, bool]]:
             yield crossing, True
 
 
-def judge(request: PlanRequest, site: Site, *, shorten: bool = False) -> tuple[Verdict, ...]:
-    """Judge every cut that the site's nodes could hold, were they free."""
-    if site.refused:
-        return ()
-    return verdicts(question_of(request), site.kind, most_pods(site), shorten)
-
-
 def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Option]:
     """Cuts that fit the site's memory and its free GPUs."""
     demand, site = demand_of(request), each.site
-    for verdict in each.verdicts:
-        memory, cost, layout = verdict.memory, verdict.cost, verdict.layout
-        if verdict.rejections or memory is None or cost is None or (verdict.crosses_island and not crossing):
+    for fit in each.fits:
+        if fit.crosses_island and not crossing:
             continue
-        room = min(site.room(layout), demand.affordable(layout), site.quota(request, layout))
-        wanted = demand.wanted(layout, memory, room)
+        room = min(site.room_for(fit.room_key), demand.affordable(fit.layout), site.quota(request, fit.layout))
+        wanted = demand.wanted(fit.layout, fit.memory, room)
         if room or wanted == 0:
             placed = min(room, wanted)
-            yield Option(site.pool, site.nodes, layout, memory, cost, room, wanted, placed, verdict.crosses_island)
+            short = (wanted - placed) * 1000 // max(1, wanted)
+            yield Option(site.pool, site.nodes, fit, room, wanted, placed, short)
 
 
 def _planned(request: PlanRequest, options: Sequence[Option], tried: Sequence[Tried], crossing: bool) -> Plan:
     demand = demand_of(request)
-    order = ranked(options, request, by_total=demand.by_budget)
-    placements = tuple(_placements(request, order, demand))
-    rejected = (*refusals_of(request, tried, crossing), *_slower(request, order, placements))
-    assumptions = [
-        a for o in order[:1] for a in (*o.pool.assumptions, *o.memory.assumptions, *request.model.assumptions)
-    ]
+    best, *_ = placed_on = tuple(_placements(request, ranked(options, request, by_total=demand.by_budget), demand))
+    placements = tuple(_placement(option, placed) for option, placed in placed_on)
+    option, model = best[0], request.model
+    losses = (*losses_of(request, tried, crossing), *_slower(request, options, option, placements))
+    stated = (*option.pool.assumptions, *option.fit.memory.assumptions, *model.assumptions)
     return Plan(
         placements=placements,
-        rejected=_nearest_first(rejected),
-        assumptions=tuple(dict.fromkeys((*assumptions, *explain.assumptions(order[0])))),
-        context_length=order[0].memory.context_length,
-        derived_replicas=order[0].wanted if len(placements) == 1 else max(order[0].wanted, _placed(placements)),
+        rejected=nearest_first(losses),
+        assumptions=tuple(dict.fromkeys((*stated, *explain.assumptions(option)))),
+        context_length=option.fit.memory.context_length,
+        derived_replicas=option.wanted if len(placements) == 1 else max(option.wanted, _placed(placements)),
     )
 
 
-def _placements(request: PlanRequest, order: Sequence[Option], demand: Demand) -> Iterator[Placement]:
+def _placements(request: PlanRequest, order: Iterator[Option], demand: Demand) -> Iterator[tuple[Option, int]]:
     """Place on the best option; what does not fit there goes to the next best on other pools."""
+    best = None
     used: set[str] = set()
     for option in order:
-        alike = request.allow_mixed_products or option.pool.product.name == order[0].pool.product.name
-        if option.pool.name in used or not alike or option.memory.context_length != order[0].memory.context_length:
+        best = best or option
+        fit = option.fit
+        alike = request.allow_mixed_products or option.pool.product.name == best.pool.product.name
+        if option.pool.name in used or not alike or fit.memory.context_length != best.fit.memory.context_length:
             continue
-        wanted = demand.wanted(option.layout, option.memory, option.capacity)
-        placed = min(wanted, option.capacity, demand.affordable(option.layout))
+        wanted = demand.wanted(fit.layout, fit.memory, option.capacity)
+        placed = min(wanted, option.capacity, demand.affordable(fit.layout))
         if used and placed <= 0:
             continue
-        yield _placement(option, placed)
+        yield option, placed
         used.add(option.pool.name)
-        demand = demand.after(option.layout, option.memory, placed)
+        demand = demand.after(fit.layout, fit.memory, placed)
         if demand.is_met:
             return
 
@@ -115,61 +110,36 @@ def _placement(option: Option, placed: int) -> Placement:
         product=pool.product.name,
         vendor=pool.product.vendor,
         gpu_resource=pool.gpu_resource,
-        layout=option.layout,
+        layout=option.fit.layout,
         replicas=placed,
         max_replicas=option.capacity,
-        memory=option.memory,
-        replica_nodes=assign(option.nodes, option.layout, placed),
+        memory=option.fit.memory,
+        replica_nodes=assign(option.nodes, option.fit.layout, placed),
         pool_selector=pool.selector,
         pool_nodes=() if pool.selector else tuple(node.name for node in pool.nodes),
     )
 
 
-def _slower(request: PlanRequest, order: Sequence[Option], placements: Sequence[Placement]) -> Iterator[Rejection]:
+def _slower(
+    request: PlanRequest, options: Sequence[Option], best: Option, placements: Sequence[Placement]
+) -> Iterator[Loss]:
     """What fits and still lost, with the figure by which it lost."""
     chosen = {(p.pool, p.layout) for p in placements}
-    for option in order[1:]:
-        if (option.pool.name, option.layout) not in chosen:
-            need, have, unit = _lost_by(request.priority, order[0], option)
-            yield Rejection(option.pool.name, option.layout.text, Reason.SLOWER, need, have, unit)
+    figure, unit = _FIGURES[request.priority]
+    need, pools = figure(best), {p.pool for p in placements}
+    for option in options:
+        name, fit = option.pool.name, option.fit
+        if name not in pools or (name, fit.layout) not in chosen:
+            yield loss(name, fit.text, Reason.SLOWER, need, figure(option), unit)
 
 
-def _lost_by(priority: Priority, best: Option, option: Option) -> tuple[int, int, str]:
-    """(the winner's figure, this one's, unit)."""
-    if priority is Priority.LATENCY:
-        return best.cost.decode_step_microseconds, option.cost.decode_step_microseconds, "microseconds per token"
-    if priority is Priority.COST:
-        return best.gpus, option.gpus, "GPUs"
-    return per_gpu(best) // 1000, per_gpu(option) // 1000, "tokens/s per GPU"
+_FIGURES: dict[Priority, tuple[Callable[[Option], int], str]] = {
+    Priority.LATENCY: (lambda option: option.fit.cost.decode_step_microseconds, "microseconds per token"),
+    Priority.COST: (lambda option: option.gpus, "GPUs"),
+    Priority.THROUGHPUT: (lambda option: option.fit.milli_tokens_per_gpu // 1000, "tokens/s per GPU"),
+}
+"""By what an option of each priority wins or loses."""
 
 
 def _placed(placements: Sequence[Placement]) -> int:
     return sum(p.replicas for p in placements)
-
-
-_ROOM = frozenset(
-    {
-        Reason.WEIGHTS_DO_NOT_FIT, Reason.KV_CACHE_TOO_SMALL, Reason.CONTEXT_TOO_LONG, Reason.NOT_ENOUGH_FREE_GPUS,
-        Reason.QUOTA_EXCEEDED, Reason.OVER_GPU_LIMIT, Reason.CROSSES_ISLAND, Reason.STATE_SLOTS_TOO_FEW,
-    }
-)  # fmt: skip
-"""Refusals that more or other hardware would lift: what a reader asks about first."""
-
-
-def _nearest_first(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
-    """What lacked room first, by the part that it misses; then what fits and is slower; then what can never be.
-
-    Among the last, layouts that fail one rule come before those that fail many.
-    """
-    found = tuple(rejections)
-    hopeless = [r for r in found if r.reason not in _ROOM and r.reason is not Reason.SLOWER]
-    failures = Counter((rejection.pool, rejection.layout) for rejection in hopeless)
-
-    def key(rejection: Rejection) -> tuple[object, ...]:
-        reason = rejection.reason
-        rank = 0 if reason in _ROOM else 1 if reason is Reason.SLOWER else 2
-        failed = failures[rejection.pool, rejection.layout] if rank == 2 else 0
-        missing = abs(rejection.need - rejection.have) * 1000 // max(1, rejection.have)
-        return (rank, failed, missing, rejection.pool, rejection.layout, reason)
-
-    return tuple(sorted(found, key=key))

@@ -103,14 +103,14 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
 def assumptions(option: Option) -> tuple[str, ...]:
     """What the chosen layout takes for granted about where its pods land."""
     found = []
-    pool, layout = option.pool, option.layout
+    pool, layout = option.pool, option.fit.layout
     whole_node = layout.gpus_per_pod == pool.gpus_per_node
-    if layout.tensor > 1 and len(pool.islands) > 1 and not whole_node and not option.crosses_island:
+    if layout.tensor > 1 and len(pool.islands) > 1 and not whole_node and not option.fit.crosses_island:
         found.append(
             f"the device plugin gives a pod that asks for {layout.gpus_per_pod} GPUs well-linked ones: "
             "Kubernetes lets a pod ask for a number, not for an island"
         )
-    if option.crosses_island:
+    if option.fit.crosses_island:
         found.append(_crossing(option))
     if layout.nodes_per_replica > 1 and not any(node.fabric_domain for node in option.nodes):
         found.append("nodes of this pool reach each other over one network: none names its fabric domain")
@@ -119,7 +119,7 @@ def assumptions(option: Option) -> tuple[str, ...]:
 
 def _crossing(option: Option) -> str:
     """What it costs that a tensor group reaches beyond one island."""
-    pool, layout = option.pool, option.layout
+    pool, layout = option.pool, option.fit.layout
     between = pool.network_bandwidth if layout.tensor > layout.gpus_per_pod else pool.cross_island_bandwidth
     inside = f"{pool.link_bandwidth // 10**9} GB/s" if pool.link_bandwidth else "nothing"
     slow = f"{between // 10**9} GB/s instead of {inside}"

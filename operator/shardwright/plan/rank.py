@@ -4,96 +4,106 @@ Every key ends in the layout and the pool's name, so that no two options are eve
 input.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from shardwright.api.spec import Priority
 from shardwright.inventory import Pool, PoolNode
 from shardwright.plan.room import natural
-from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest
+from shardwright.plan.types import PlanRequest
+from shardwright.plan.verdicts import Fit
 
 LATENCY_TOLERANCE_PERCENT = 110
 """Layouts within this of the least time per token count as equally fast, and the fewest GPUs win."""
 UNKNOWN_PRICE = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A layout that fits on a pool, with what it would come to there."""
+class Option(NamedTuple):
+    """A layout that fits on a pool, with what it would come to there. One of thousands, so that it must be cheap."""
 
     pool: Pool
     nodes: tuple[PoolNode, ...]
     """Those the request may use."""
-    layout: Layout
-    memory: MemoryForecast
-    cost: Cost
+    fit: Fit
     capacity: int
     """Replicas that the free GPUs hold."""
     wanted: int
     placed: int
     """Of the wanted, how many fit here alone."""
-    crosses_island: bool = False
+    short: int
+    """Per mille of the wanted that do not fit here."""
     short_of_pool: int = 0
     """Per mille of the wanted that another layout would place on the same pool and this one does not."""
 
     @property
-    def short(self) -> int:
-        """Per mille of the wanted that do not fit here."""
-        return (self.wanted - self.placed) * 1000 // max(1, self.wanted)
-
-    @property
     def gpus(self) -> int:
         """GPUs of all wanted replicas, at least one."""
-        return self.layout.gpus_per_replica * max(1, self.wanted)
+        return self.fit.gpus * max(1, self.wanted)
 
 
 Key = tuple[object, ...]
 
 
-def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -> list[Option]:
-    """Best first. `by_total`: replicas follow from a GPU budget, so what all of them serve together counts."""
+def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -> Iterator[Option]:
+    """Best first; the rest is put in order only for who asks further.
+
+    `by_total`: replicas follow from a GPU budget, so what all of them serve together counts.
+    """
     options = _beside_pool_mates(options)
+    key = _key(options, request, by_total)
+    best = min(options, key=key, default=None)
+    if best:
+        yield best
+        yield from (option for option in sorted(options, key=key) if option is not best)
+
+
+def _key(options: Sequence[Option], request: PlanRequest, by_total: bool) -> Callable[[Option], Key]:
+    """The sort key of the user's priority."""
+    common = _common(options, request)
     if request.priority is Priority.LATENCY:
-        return _by_latency(options, request)
+        return _by_latency(options, common)
     if request.priority is Priority.COST:
-        return sorted(
-            options, key=lambda o: (*_common(o, request), *_price(o, request), *_speed(o, by_total), *_tie(o))
-        )
-    return sorted(options, key=lambda o: (*_common(o, request), *_speed(o, by_total), *_tie(o)))
+        return lambda o: (*common(o), *_price(o, request), *_speed(o, by_total), o.fit.tie, natural(o.pool.name))
+    return lambda o: (*common(o), *_speed(o, by_total), o.fit.tie, natural(o.pool.name))
 
 
-def _beside_pool_mates(options: Sequence[Option]) -> list[Option]:
+def _beside_pool_mates(options: Sequence[Option]) -> Sequence[Option]:
     """Say of each option how far it stays behind the layout that places most on its own pool."""
+    if not any(option.short for option in options):
+        return options
     least: dict[str, int] = {}
     for option in options:
         least[option.pool.name] = min(option.short, least.get(option.pool.name, option.short))
-    return [replace(o, short_of_pool=o.short - least[o.pool.name]) if o.short else o for o in options]
+    return [o._replace(short_of_pool=o.short - least[o.pool.name]) if o.short else o for o in options]
 
 
-def _by_latency(options: Sequence[Option], request: PlanRequest) -> list[Option]:
+def _by_latency(options: Sequence[Option], common: Callable[[Option], Key]) -> Callable[[Option], Key]:
     """Least time per token; within the tolerance of the best of its class the fewest GPUs win."""
     least: dict[Key, int] = {}
     for option in options:
-        common = _common(option, request)
-        step = option.cost.decode_step_microseconds
-        least[common] = min(step, least.get(common, step))
+        shared, step = common(option), option.fit.cost.decode_step_microseconds
+        least[shared] = min(step, least.get(shared, step))
 
     def key(option: Option) -> Key:
-        common, step = _common(option, request), option.cost.decode_step_microseconds
-        near = step * 100 <= least[common] * LATENCY_TOLERANCE_PERCENT
-        return (*common, not near, option.layout.gpus_per_replica if near else 0, step, *_tie(option))
+        shared, step = common(option), option.fit.cost.decode_step_microseconds
+        near = step * 100 <= least[shared] * LATENCY_TOLERANCE_PERCENT
+        return (*shared, not near, option.fit.gpus if near else 0, step, option.fit.tie, natural(option.pool.name))
 
-    return sorted(options, key=key)
+    return key
 
 
-def _common(option: Option, request: PlanRequest) -> Key:
+def _common(options: Sequence[Option], request: PlanRequest) -> Callable[[Option], Key]:
     """What counts before any objective: all replicas placed, the context asked for, the user's order of products.
 
     Where replicas may go to unlike GPUs, what does not fit on the first kind goes to the next, so a kind that holds
     only some of them loses nothing by that.
     """
-    short = 0 if request.allow_mixed_products else option.short
-    return (option.short_of_pool, short, -option.memory.context_length, _preference(option.pool, request.gpu_products))
+    mixed = request.allow_mixed_products
+    pools = {option.pool.name: option.pool for option in options}
+    liked = {name: _preference(pool, request.gpu_products) for name, pool in pools.items()}
+    return lambda o: (
+        o.short_of_pool, 0 if mixed else o.short, -o.fit.memory.context_length, liked[o.pool.name],
+    )  # fmt: skip
 
 
 def _preference(pool: Pool, wanted: Sequence[str]) -> int:
@@ -103,21 +113,11 @@ def _preference(pool: Pool, wanted: Sequence[str]) -> int:
     return next((index for index, name in enumerate(wanted) if name.casefold() in names), len(wanted))
 
 
-def _speed(option: Option, by_total: bool) -> Key:
+def _speed(option: Option, by_total: bool) -> tuple[bool, int]:
     """Output tokens a second: of all replicas where a budget is filled, else per GPU."""
-    cost = option.cost
-    figure = cost.milli_tokens_per_second * max(1, option.placed) if by_total else per_gpu(option)
-    return (not cost.meets_target, -figure)
-
-
-def per_gpu(option: Option) -> int:
-    """Thousandths of tokens a second per GPU; GPUs that pods of this size leave over on a full node count as used.
-
-    Pods of 3 on nodes of 8 strand two GPUs for every six: nobody else can use a remainder well.
-    """
-    node, pod = option.pool.gpus_per_node, option.layout.gpus_per_pod
-    usable = node // pod * pod
-    return option.cost.milli_tokens_per_second * usable // (option.layout.gpus_per_replica * node)
+    fit = option.fit
+    figure = fit.cost.milli_tokens_per_second * max(1, option.placed) if by_total else fit.milli_tokens_per_gpu
+    return (not fit.cost.meets_target, -figure)
 
 
 def _price(option: Option, request: PlanRequest) -> Key:
@@ -127,11 +127,3 @@ def _price(option: Option, request: PlanRequest) -> Key:
     prices = {name.casefold(): price for name, price in request.gpu_prices_micro}
     price = prices.get(option.pool.product.name.casefold())
     return (option.gpus * price if price is not None else UNKNOWN_PRICE, option.gpus)
-
-
-def _tie(option: Option) -> Key:
-    layout = option.layout
-    return (
-        layout.gpus_per_replica, layout.nodes_per_replica, layout.pipeline, layout.data, layout.expert, layout.tensor,
-        natural(option.pool.name),
-    )  # fmt: skip

@@ -62,9 +62,8 @@ def domains(nodes: Iterable[PoolNode]) -> Domains:
     return found
 
 
-def capacity(found: Domains, layout: Layout) -> int:
-    """Replicas of the layout that the free GPUs hold, each on one fabric domain, its pods on different nodes."""
-    gpus, pods = layout.gpus_per_pod, layout.nodes_per_replica
+def capacity(found: Domains, pods: int, gpus: int) -> int:
+    """Replicas of `pods` pods with `gpus` GPUs each that are free, each on one fabric domain, pods on unlike nodes."""
     if pods == 1:
         return sum(free // gpus * count for counts in found.values() for free, count in counts.items())
     return sum(_groups([(free // gpus, count) for free, count in counts.items()], pods) for counts in found.values())

@@ -7,12 +7,10 @@ from shardwright.api.reasons import Reason
 from shardwright.inventory import Pool, PoolNode
 from shardwright.plan.enumerate import MOST_PODS_PER_REPLICA
 from shardwright.plan.room import Domains, Eligibility, capacity, domains
-from shardwright.plan.types import Layout, PlanRequest, Rejection, Verdict
-from shardwright.plan.verdicts import kind_of
+from shardwright.plan.types import Layout, PlanRequest, Rejection
+from shardwright.plan.verdicts import Fit, fits, kind_of
 
 EVERY_LAYOUT = "every layout"
-_OF_THE_GPU = frozenset({Reason.ENGINE_DOES_NOT_SUPPORT_VENDOR, Reason.DTYPE_NEEDS_NEWER_GPU})
-"""Refusals that no other layout on the same GPUs would escape: said once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,13 @@ class Site:
 
     def room(self, layout: Layout) -> int:
         """Replicas of the layout that the free GPUs hold."""
-        key = (layout.nodes_per_replica, layout.gpus_per_pod)
+        return self.room_for((layout.nodes_per_replica, layout.gpus_per_pod))
+
+    def room_for(self, key: tuple[int, int]) -> int:
+        """Replicas of so many pods with so many GPUs each that the free GPUs hold."""
         known = self._rooms.get(key)
         if known is None:
-            known = self._rooms[key] = capacity(self.free, layout)
+            known = self._rooms[key] = capacity(self.free, *key)
         return known
 
     @property
@@ -51,10 +52,17 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A site with the verdicts on its cuts."""
+    """A site with the question that its cuts were judged by."""
 
     site: Site
-    verdicts: tuple[Verdict, ...]
+    question: PlanRequest
+    most_pods: int
+    shorten: bool
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """Cuts that fit in memory."""
+        return () if self.site.refused else fits(self.question, self.site.kind, self.most_pods, self.shorten)
 
 
 def site_of(pool: Pool, request: PlanRequest) -> Site:
@@ -89,40 +97,3 @@ def _refused(pool: Pool, nodes: Sequence[PoolNode], who: Eligibility, request: P
         yield Rejection(pool.name, EVERY_LAYOUT, Reason.NODE_SELECTOR_MISMATCH, 1, 0, "nodes")
     elif selected:
         yield Rejection(pool.name, EVERY_LAYOUT, Reason.TAINT_NOT_TOLERATED, 1, 0, "nodes")
-
-
-def refusals_of(request: PlanRequest, tried: Sequence[Tried], crossing: bool) -> list[Rejection]:
-    """Every refusal of every pool: of the pool itself, of its cuts, and of cuts that fit but cannot be placed."""
-    found: list[Rejection] = []
-    for each in tried:
-        name = each.site.pool.name
-        found += each.site.refused
-        seen: set[tuple[str, Reason]] = set()
-        for verdict in each.verdicts:
-            for r in verdict.rejections:
-                layout = EVERY_LAYOUT if r.reason in _OF_THE_GPU else r.layout
-                if (layout, r.reason) not in seen:
-                    seen.add((layout, r.reason))
-                    found.append(Rejection(name, layout, r.reason, r.need, r.have, r.unit))
-            if not verdict.rejections:
-                found += _unplaceable(request, each.site, verdict, crossing)
-    return found
-
-
-def _unplaceable(request: PlanRequest, site: Site, verdict: Verdict, crossing: bool) -> Iterator[Rejection]:
-    """Why a cut that fits in memory cannot be placed."""
-    layout, name = verdict.layout, site.pool.name
-    gpus = layout.gpus_per_replica
-    if verdict.crosses_island and not crossing:
-        largest = max((len(island) for island in site.pool.islands), default=layout.tensor - 1)
-        have = min(largest, layout.gpus_per_pod)
-        unit = "GPUs of one island"
-        yield Rejection(name, layout.text, Reason.CROSSES_ISLAND, layout.tensor, min(have, layout.tensor - 1), unit)
-    if request.max_gpus is not None and gpus > request.max_gpus:
-        yield Rejection(name, layout.text, Reason.OVER_GPU_LIMIT, gpus, request.max_gpus, "GPUs")
-    if request.quota_gpus and site.quota(request, layout) == 0:
-        left = dict(request.quota_gpus)[site.pool.gpu_resource]
-        yield Rejection(name, layout.text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
-    if site.room(layout) == 0:
-        have = min(site.free_gpus, gpus - 1)
-        yield Rejection(name, layout.text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, have, "free GPUs")

@@ -4,7 +4,7 @@ Pools that differ only in names, nodes and free GPUs share their verdicts, so a 
 the distinct kinds cost. Knows no node.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shardwright.api.reasons import Reason
@@ -16,7 +16,7 @@ from shardwright.plan.cost import BatchLimits, cost
 from shardwright.plan.enumerate import layouts
 from shardwright.plan.memory import EngineArguments, forecast
 from shardwright.plan.memory_versions import version_facts
-from shardwright.plan.types import Layout, MemoryForecast, PlanRequest, Rejection, Verdict
+from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest, Rejection, Verdict
 
 MOST_TIMES_THE_FEWEST = 4
 """How many times the GPUs that just hold a model a replica over several pods may take."""
@@ -59,6 +59,46 @@ def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -
             fewest = min(fewest or layout.gpus_per_replica, layout.gpus_per_replica)
         found.append(verdict)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A cut that fits in memory, with the figures that placing and ranking ask for again in every plan."""
+
+    layout: Layout
+    memory: MemoryForecast
+    cost: Cost
+    crosses_island: bool
+    room_key: tuple[int, int]
+    """(pods, GPUs per pod): all that room depends on."""
+    gpus: int
+    """Of one replica."""
+    milli_tokens_per_gpu: int
+    """Thousandths of tokens a second per GPU; GPUs that pods of this size leave over on a full node count as used.
+
+    Pods of 3 on nodes of 8 strand two GPUs for every six: nobody else can use a remainder well.
+    """
+    tie: tuple[int, ...]
+    """Orders cuts that are equal in all else; different for different cuts."""
+    text: str
+
+
+@lru_cache(maxsize=1024)
+def fits(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Fit, ...]:
+    """Those of `verdicts` that refuse nothing."""
+    return tuple(
+        _fit(kind, verdict, verdict.memory, verdict.cost)
+        for verdict in verdicts(question, kind, most_pods, shorten)
+        if not verdict.rejections and verdict.memory and verdict.cost
+    )
+
+
+def _fit(kind: Pool, verdict: Verdict, memory: MemoryForecast, speed: Cost) -> Fit:
+    cut = verdict.layout
+    gpus, pods, per_pod, node = cut.gpus_per_replica, cut.nodes_per_replica, cut.gpus_per_pod, kind.gpus_per_node
+    per_gpu = speed.milli_tokens_per_second * (node // per_pod * per_pod) // (gpus * node)
+    tie = (gpus, pods, cut.pipeline, cut.data, int(cut.expert), cut.tensor)
+    return Fit(cut, memory, speed, verdict.crosses_island, (pods, per_pod), gpus, per_gpu, tie, cut.text)
 
 
 def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:

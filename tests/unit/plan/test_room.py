@@ -27,14 +27,14 @@ CASES = [
 @pytest.mark.parametrize(("free", "layout", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_capacity_and_assignment_agree(free: list[int], layout: Layout, expected: int):
     nodes = [node(f"n{i}", gpus) for i, gpus in enumerate(free)]
-    assert capacity(domains(nodes), layout) == expected
+    assert capacity(domains(nodes), layout.nodes_per_replica, layout.gpus_per_pod) == expected
     assert len(assign(nodes, layout, 99)) == expected
 
 
 def test_a_group_stays_in_one_fabric_domain():
     nodes = [node("a", 8, "east"), node("b", 8, "west"), node("c", 8, "west")]
     layout = Layout(8, 2, nodes_per_replica=2)
-    assert capacity(domains(nodes), layout) == 1
+    assert capacity(domains(nodes), 2, 8) == 1
     assert assign(nodes, layout, 5) == (("b", "c"),)
 
 
