@@ -54,6 +54,8 @@ class Settings:
     """For a model's config, and again for the headers of its weight files."""
     hub_first_retry_seconds: float = 20
     """After a failure; doubled with each further one, up to half an hour."""
+    facts_image: str = ""
+    """Image of the Jobs that read models on volumes: the operator's own; empty = none is run."""
     cache_host_path: str = ""
     """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
 
@@ -83,6 +85,7 @@ _TEXTS: Mapping[str, str] = {
     "OWN_NAMESPACE": "own_namespace",
     "BIND_ADDRESS": "bind_address",
     "CACHE_HOST_PATH": "cache_host_path",
+    "FACTS_IMAGE": "facts_image",
     "EXTERNAL_METRICS_SERVICE": "external_metrics_service",
 }
 _INTEGERS = frozenset({

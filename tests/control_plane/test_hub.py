@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from support import deployments as infd
-from support.cluster import ControlPlane
+from support.cluster import REPOSITORY, ControlPlane
 from support.deployments import StartOperator
-from support.hub import File, LocalHub
-from support.waiting import steadily
+from support.hub import LLAMA, File, LocalHub, llama_tensors, safetensors_head
+from support.waiting import eventually, steadily
 
 MODEL = "org/unheard-of"
 CONFIG = f"/{MODEL}/resolve/main/config.json"
@@ -95,3 +100,39 @@ def allow_one_secret(cluster: ControlPlane, namespace: str, name: str) -> None:
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hub-token"}
     binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "roleRef": role, "subjects": [account]}
     cluster.kubectl.apply(binding)
+
+
+def test_a_model_on_a_volume_is_read_by_a_job_without_rights(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    """No kubelet runs the pod here: the test runs what the Job says and writes its last words into the pod's status."""
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    head, _ = safetensors_head(llama_tensors(LLAMA))
+    (tmp_path / "model.safetensors").write_bytes(head)
+    start_operator(SHARDWRIGHT_FACTS_IMAGE="operator:test")
+    source = {"persistentVolumeClaim": {"claimName": "models", "path": "llama"}}
+    document = infd.manifest(namespace, "onpvc", model="mine", replicas=1)
+    document["spec"]["model"]["source"] = source
+    cluster.kubectl.apply(document)
+    infd.wait_for(cluster, namespace, "onpvc", "Accepted", "Unknown", "ModelFactsPending")
+    pod = eventually(lambda: next(iter(cluster.kubectl.list("pods", namespace)), None), what="the Job's pod")
+    container = pod["spec"]["containers"][0]
+    assert pod["spec"]["automountServiceAccountToken"] is False and container["args"][2] == "/model/llama"
+    done = subprocess.run(
+        [sys.executable, "-m", "shardwright", *container["args"][:2], str(tmp_path)],
+        env={"PYTHONPATH": str(REPOSITORY / "operator"), "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ended = {"exitCode": 0, "reason": "Completed", "message": done.stdout.strip()}
+    status = {
+        "name": "facts", "image": "operator:test", "imageID": "", "ready": False, "restartCount": 0,
+        "state": {"terminated": ended},
+    }  # fmt: skip
+    body = json.dumps({"status": {"phase": "Succeeded", "containerStatuses": [status]}})
+    cluster.kubectl.run(
+        "patch", "pod", pod["metadata"]["name"], "-n", namespace, "--subresource=status", "--type=merge", "-p", body
+    )
+    infd.wait_for(cluster, namespace, "onpvc", "Accepted", "True")
+    eventually(lambda: not cluster.kubectl.list("jobs", namespace), what="the Job is removed")
+    cluster.add_gpu_node("h100-a", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
+    infd.wait_for(cluster, namespace, "onpvc", "Planned", "True")

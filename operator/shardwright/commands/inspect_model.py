@@ -17,10 +17,11 @@ from rich.table import Table
 
 from shardwright.commands.estimate import config_path
 from shardwright.commands.estimate_requests import UnusableRequest, read_profile
-from shardwright.fetch.folder import read_folder
+from shardwright.fetch.folder import read_files, read_folder
 from shardwright.fetch.http import HubReader, open_session
 from shardwright.fetch.model import DEFAULT_REVISION, HubModel, fetch_model
 from shardwright.fetch.problem import FetchProblem
+from shardwright.fetch.report import pack, pack_problem
 from shardwright.models.bundled import bundled_name
 from shardwright.models.checkpoint import with_checkpoint
 from shardwright.models.errors import UnreadableModel
@@ -28,6 +29,7 @@ from shardwright.models.files import profile_from_files
 from shardwright.models.profile import Cache, ModelProfile
 from shardwright.settings import SettingsError, from_environment
 
+TERMINATION_LOG = Path("/dev/termination-log")
 SUMMARY = (
     "architecture", "model_type", "num_layers", "hidden_size", "num_attention_heads", "num_kv_heads", "head_dim",
     "value_head_dim", "intermediate_size", "num_experts", "experts_per_token", "expert_intermediate_size",
@@ -56,12 +58,16 @@ def command(  # noqa: PLR0913, PLR0917  # each is an option of the command line
     ] = False,
     endpoint: Annotated[str, typer.Option(help="With --hub: of a mirror; default: SHARDWRIGHT_HUB, the Hub.")] = "",
     revision: Annotated[str, typer.Option(help="With --hub: branch, tag or commit.")] = DEFAULT_REVISION,
+    report: Annotated[bool, typer.Option("--report", hidden=True)] = False,
     output: Annotated[Form, typer.Option("--output", "-o", help="table to read, json for programs.")] = Form.TABLE,
 ) -> None:
     """Print what planning knows of a model, and what it had to assume."""
     if not path:
         typer.echo("inspect-model: give a config.json, a folder that holds one, or an id of the catalogue", err=True)
         raise typer.Exit(2)
+    if report:
+        leave_behind(Path(path))
+        return
     try:
         profile = (
             from_hub(path, revision, endpoint, quantization or None) if hub else from_here(path, quantization or None)
@@ -73,6 +79,18 @@ def command(  # noqa: PLR0913, PLR0917  # each is an option of the command line
         typer.echo(orjson.dumps(as_document(profile), option=orjson.OPT_INDENT_2))
     else:
         print_tables(profile)
+
+
+def leave_behind(folder: Path) -> None:
+    """Write what a folder holds where Kubernetes looks for a container's last message; elsewhere, to the output."""
+    try:
+        text = pack(read_files(folder))
+    except FetchProblem as problem:
+        text = pack_problem(problem.message)
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(text, "ascii")
+    else:
+        typer.echo(text)
 
 
 def from_here(path: str, quantization: str | None) -> ModelProfile:

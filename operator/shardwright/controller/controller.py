@@ -22,13 +22,14 @@ from shardwright.controller.hub import HubFacts
 from shardwright.controller.memory import Memory
 from shardwright.controller.news import News
 from shardwright.controller.restore import reservations_of
+from shardwright.controller.volume import VolumeFacts
 from shardwright.manifests.build import ManifestSettings
 from shardwright.metrics.own import OperatorMetrics
 from shardwright.queue import KeyedQueue
 from shardwright.reconcile import revision
 from shardwright.reconcile.decide import decide, trouble_decision
 from shardwright.reconcile.diff import differences
-from shardwright.reconcile.facts import hub_question
+from shardwright.reconcile.facts import hub_question, volume_question
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
 from shardwright.reconcile.types import ChildName, Decision, ModelFacts, Observed, Write
@@ -66,6 +67,7 @@ class Controller:
         self._writer = Writer(client, store)
         self._news = News(self._writer)
         self._hub = HubFacts(client, settings, self.queue.add)
+        self._volumes = VolumeFacts(client, settings.facts_image, self.queue.add)
         self._settings = settings
         self._metrics = metrics
         self._manifests = ManifestSettings(
@@ -289,11 +291,7 @@ class Controller:
         """Texts of the ConfigMap that the spec names, read once until the next resync; else what a hub says."""
         name = _facts_name(deployment)
         if name is None:
-            question = hub_question(deployment.get("spec"), None)
-            if question is not None:
-                kept, _ = revision.latest(self.store.children(key).values(), memory.uid)
-                question = hub_question(deployment.get("spec"), kept)
-            return self._hub.answer(key, question) if question else ModelFacts()
+            return self._facts_elsewhere(key, memory.uid, deployment.get("spec"))
         if memory.facts is None or memory.facts_of != name or memory.facts.problem:
             files = await read_config_map(self._client, key[0], name)
             memory.facts_of = name
@@ -302,6 +300,16 @@ class Controller:
             )
             memory.facts = ModelFacts(files) if files is not None else ModelFacts(problem=problem)
         return memory.facts
+
+    def _facts_elsewhere(self, key: Key, uid: str, spec: object) -> ModelFacts:
+        """What a hub or a volume says of a model, where nothing nearer knows it."""
+        if hub_question(spec, None) is None and volume_question(spec, None) is None:
+            return ModelFacts()
+        kept, _ = revision.latest(self.store.children(key).values(), uid)
+        if question := hub_question(spec, kept):
+            return self._hub.answer(key, question)
+        volume = volume_question(spec, kept)
+        return self._volumes.answer(key, uid, volume) if volume else ModelFacts()
 
     # Bookkeeping
 
@@ -388,6 +396,7 @@ class Controller:
     async def close(self) -> None:
         """Let the last news out; end what is being read from hubs."""
         await self._hub.close()
+        await self._volumes.close()
         await self._news.close()
 
 

@@ -45,7 +45,8 @@ class HubFacts:
         self._seconds = settings.hub_timeout_seconds
         self._loopback = is_local(urlsplit(settings.hub).hostname or "")
         self._session: aiohttp.ClientSession | None = None
-        self._library: Library[Key] = Library(self._fetch, wake, first_retry_seconds=settings.hub_first_retry_seconds)
+        first_retry = settings.hub_first_retry_seconds
+        self._library: Library[HubModel, Key] = Library(self._fetch, wake, first_retry_seconds=first_retry)
 
     def answer(self, key: Key, question: HubQuestion) -> ModelFacts:
         """What is known now. Never waits, never raises."""

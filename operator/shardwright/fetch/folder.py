@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from shardwright.fetch.model import INDEX, MOST_FILES, shards_of
+import orjson
+
+from shardwright.api.reasons import Reason
+from shardwright.fetch.model import CONFIG_LIMIT, INDEX, MOST_FILES, shards_of
+from shardwright.fetch.problem import FetchProblem
 from shardwright.fetch.safetensors import LENGTH_BYTES, Tensors, header_bytes, read_header, summed, unreadable
 from shardwright.models.checkpoint import Checkpoint
+from shardwright.models.files import CHECKPOINT, CONFIG, QUANT_CONFIG
 
 
 def read_folder(folder: Path) -> Checkpoint | None:
@@ -24,3 +29,27 @@ def _tensors(path: Path) -> Tensors:
     if len(header) < length:
         raise unreadable(path.name, "it ends inside its header")
     return read_header(header, path.name)
+
+
+def read_files(folder: Path) -> dict[str, str]:
+    """A model's files as texts, like those that a hub gives. Raises FetchProblem."""
+    try:
+        files = {CONFIG: _short(folder / CONFIG)}
+        if (folder / QUANT_CONFIG).is_file():
+            files[QUANT_CONFIG] = _short(folder / QUANT_CONFIG)
+        checkpoint = read_folder(folder)
+    except (OSError, ValueError) as error:
+        words = f"the model's folder cannot be read: {error}"
+        raise FetchProblem(Reason.MODEL_FACTS_UNREADABLE, words) from error
+    if checkpoint is not None:
+        files[CHECKPOINT] = checkpoint.as_text()
+    return files
+
+
+def _short(path: Path) -> str:
+    """A JSON file without its blanks. Raises OSError and ValueError."""
+    with path.open("rb") as file:
+        content = file.read(CONFIG_LIMIT + 1)
+    if len(content) > CONFIG_LIMIT:
+        raise ValueError(f"{path.name} is longer than {CONFIG_LIMIT >> 10} KiB")
+    return orjson.dumps(orjson.loads(content)).decode()

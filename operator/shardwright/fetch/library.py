@@ -1,4 +1,4 @@
-"""What was read from hubs, remembered, and read in the background: asking never waits.
+"""What was read from hubs or volumes, remembered, and read in the background: asking never waits.
 
 Few models are read at once. A failure is tried again after a delay that doubles; a success is read anew after a day
 and is kept when that fails. Models are remembered per token, so that nobody sees what another's token opened.
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from shardwright.api.reasons import Reason
-from shardwright.fetch.model import HubModel
 from shardwright.fetch.problem import FetchProblem
 
 log = logging.getLogger("shardwright")
+Model = TypeVar("Model", bound=Hashable)
+"""What is read, with all that tells one from another; its `str` is for people."""
 Waiter = TypeVar("Waiter", bound=Hashable)
 Token = Callable[[], Awaitable[str]]
 """Gives the token when it is needed; may raise FetchProblem."""
-Fetch = Callable[[HubModel, str], Awaitable[Mapping[str, str]]]
 FRESH_SECONDS = 86_400.0
 MOST_MODELS = 256
 _LONGEST_RETRY_SECONDS = 1800.0
@@ -45,12 +45,12 @@ class _Entry(Generic[Waiter]):
     waiters: set[Waiter] = field(default_factory=set)
 
 
-class Library(Generic[Waiter]):
+class Library(Generic[Model, Waiter]):
     """All methods belong to one event loop."""
 
     def __init__(
         self,
-        fetch: Fetch,
+        fetch: Callable[[Model, str], Awaitable[Mapping[str, str]]],
         wake: Callable[[Waiter], None],
         *,
         at_once: int = 4,
@@ -63,9 +63,9 @@ class Library(Generic[Waiter]):
         self._gate = asyncio.Semaphore(at_once)
         self._first_retry = first_retry_seconds
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
-        self._entries: dict[tuple[HubModel, Hashable], _Entry[Waiter]] = {}
+        self._entries: dict[tuple[Model, Hashable], _Entry[Waiter]] = {}
 
-    def ask(self, model: HubModel, waiter: Waiter, token: Token | None = None, owner: Hashable = None) -> Book:
+    def ask(self, model: Model, waiter: Waiter, token: Token | None = None, owner: Hashable = None) -> Book:
         """What is known of a model; what is not known, or is too old, begins to be read. `owner`: whose token it is."""
         name = (model, owner)
         entry = self._entries.pop(name, None) or _Entry()
@@ -86,7 +86,7 @@ class Library(Generic[Waiter]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, model: HubModel, token: Token | None, entry: _Entry[Waiter]) -> None:
+    async def _read(self, model: Model, token: Token | None, entry: _Entry[Waiter]) -> None:
         try:
             async with self._gate:
                 files = await self._fetch(model, await token() if token else "")
@@ -103,7 +103,7 @@ class Library(Generic[Waiter]):
         for waiter in waiters:
             self._wake(waiter)
 
-    def _failed(self, model: HubModel, entry: _Entry[Waiter], problem: FetchProblem) -> None:
+    def _failed(self, model: Model, entry: _Entry[Waiter], problem: FetchProblem) -> None:
         delay = min(_LONGEST_RETRY_SECONDS, self._first_retry * 2 ** min(entry.failures, 20))
         delay = max(delay, problem.retry_after_seconds or 0.0)
         entry.problem, entry.due = problem, self._clock() + delay

@@ -27,6 +27,16 @@ class HubQuestion:
     token: SecretKeyReference | None
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeQuestion:
+    """What to read from a volume."""
+
+    claim: str
+    path: str
+    tolerations: tuple[str, ...] = ()
+    """Each as JSON: the pod that reads goes where the engine's pods may go."""
+
+
 def hub_question(raw: object, kept: Kept | None) -> HubQuestion | None:
     """What a raw spec needs from a hub; None where it needs nothing, or is refused for other reasons first."""
     judged = judge_spec(json.dumps(raw)) if isinstance(raw, Mapping) else ()
@@ -45,16 +55,31 @@ def kept_facts(raw: object, kept: Kept | None) -> ModelFacts | None:
     return ModelFacts(kept.files) if here is not None and here == before else None
 
 
+def volume_question(raw: object, kept: Kept | None) -> VolumeQuestion | None:
+    """What a raw spec needs from a volume; None where it needs nothing, or is refused for other reasons first."""
+    judged = judge_spec(json.dumps(raw)) if isinstance(raw, Mapping) else ()
+    if isinstance(judged, tuple) or not _wants_files(judged.model) or kept_facts(raw, kept) is not None:
+        return None
+    claim = judged.model.source.persistent_volume_claim if judged.model.source else None
+    tolerations = judged.placement.tolerations or ()
+    rows = tuple(json.dumps(row.model_dump(by_alias=True, exclude_none=True), sort_keys=True) for row in tolerations)
+    return VolumeQuestion(claim.claim_name, claim.path, rows) if claim else None
+
+
+def _wants_files(model: ModelSpec) -> bool:
+    return model.facts is None and bundled_name(model.id) is None
+
+
 def _wants_hub(model: ModelSpec) -> bool:
     elsewhere = model.source is not None and model.source.hub is None
-    return model.facts is None and not elsewhere and bundled_name(model.id) is None
+    return _wants_files(model) and not elsewhere
 
 
 def _identity(model: Any) -> tuple[Any, ...] | None:  # noqa: ANN401  # raw, of any shape
-    """What tells one model on a hub from another, whatever token opens it; None where a ConfigMap has its facts."""
+    """What tells one model from another, whatever token opens it; None where a ConfigMap has its facts."""
     if not isinstance(model, Mapping) or model.get("facts") is not None:
         return None
     source = model.get("source")
-    hub = source.get("hub") if isinstance(source, Mapping) else None
-    kinds = sorted(source) if isinstance(source, Mapping) else ["hub"]
-    return (model.get("id"), model.get("revision"), kinds, hub.get("endpoint") if isinstance(hub, Mapping) else None)
+    places = dict(source) if isinstance(source, Mapping) else {}
+    hub = places.pop("hub", None)
+    return (model.get("id"), model.get("revision"), places, hub.get("endpoint") if isinstance(hub, Mapping) else None)

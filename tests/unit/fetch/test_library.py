@@ -24,7 +24,7 @@ class Desk:
         self.fail: FetchProblem | Exception | None = None
         self.open = asyncio.Event()
         self.open.set()
-        self.library: Library[str] = Library(
+        self.library: Library[HubModel, str] = Library(
             self.fetch, self.woken.append, at_once=at_once, first_retry_seconds=10, clock=lambda: self.now
         )
 
