@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import pytest
 
+from support.cluster import REPOSITORY
 from support.installed import SMALL, Installed, condition, leader_pods
 from support.waiting import eventually
 
@@ -90,3 +94,44 @@ def test_what_the_engine_refuses_is_named_in_status(installed: Installed):
 
     eventually(ends_again_and_again, within_seconds=90, what="status says that the pod ends again and again")
     assert not leader_pods(installed, "broken", namespace, ready=True)
+
+
+MPI_IMAGE = "shardwright/fake-engine-mpi:dev"
+WORLD = {
+    "model": {"id": "meta-llama/Llama-3.3-70B-Instruct"},
+    "engine": {"name": "trtllm", "image": MPI_IMAGE},
+    "objective": {"contextLength": 16384},
+    "layout": {"tensor": 4, "pipeline": 2, "nodesPerReplica": 2},
+    "placement": {"gpuProducts": ["H100-SXM"]},
+    "replicas": 1,
+}
+
+
+def test_an_mpi_world_of_two_pods_answers_and_is_made_anew_when_a_rank_dies(installed: Installed):
+    """Real Open MPI, started by the launch agent with the Secret that the operator made."""
+    for words in (
+        ["images/build.sh", "fake-engine-mpi"],
+        ["e2e/cluster/load-images.sh", installed.cluster.name, MPI_IMAGE],
+    ):
+        subprocess.run([REPOSITORY / words[0], *words[1:]], check=True, stdin=subprocess.DEVNULL)
+    namespace = installed.namespace()
+    installed.apply("world", namespace, WORLD)
+    status = installed.available("world", namespace)
+    pods = installed.kubectl.list("pods", namespace, "shardwright.io/deployment=world")
+    before = {pod["metadata"]["uid"] for pod in pods}
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+    model = WORLD["model"]["id"]
+    assert "TP4·PP2" in installed.ask(status["endpoint"], model)
+    (leader,) = leader_pods(installed, "world", namespace, ready=True)
+    ranks = re.findall(r"rank (\d) runs on world-0-(\d) with GPU GPU-\d", installed.logs(leader))
+    assert {int(rank): int(pod) for rank, pod in ranks} == {rank: rank // 4 for rank in range(8)}
+
+    kill = KILL_THE_ENGINE.replace("ENGINE", "trtllm-llmapi-launch")
+    installed.kubectl.run("exec", "-n", namespace, "world-0-1", "--", "python3", "-c", kill)
+    eventually(
+        lambda: not before & {pod["metadata"]["uid"] for pod in installed.kubectl.list("pods", namespace)},
+        within_seconds=120,
+        what="all pods of the world are made anew",
+    )
+    installed.available("world", namespace, within_seconds=180)
+    assert "TP4·PP2" in installed.ask(status["endpoint"], model)

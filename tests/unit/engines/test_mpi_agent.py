@@ -106,6 +106,14 @@ def test_the_leader_gets_the_daemons_output_and_status(tmp_path, port, follower)
     assert process.wait(10) == 7
 
 
+def test_a_users_plain_shell_needs_no_profile(tmp_path, port, follower):
+    follower(daemon="echo $1")
+    said = Pod(tmp_path / "leader", port).run(
+        "rsh", "127.0.0.1", "( test ! -r ./.profile || . ./.profile;", "orted", "-mca", ")"
+    )
+    assert said == (0, "-mca\n")
+
+
 @pytest.mark.parametrize(
     ("facts", "command", "said"),
     [

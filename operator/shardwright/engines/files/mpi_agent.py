@@ -32,6 +32,8 @@ INCARNATION = os.environ.get("SHARDWRIGHT_INCARNATION", "0")
 GROUP = os.environ.get("SHARDWRIGHT_GROUP", "")
 WAIT_SECONDS = int(os.environ.get("SHARDWRIGHT_START_SECONDS", "1800"))
 DAEMONS = ("orted", "prted")
+PROFILE_FIRST = "( test ! -r ./.profile || . ./.profile;"
+"""What mpirun puts around its line, with a closing bracket, where the user's shell is sh: no login, so not needed."""
 LARGEST_MESSAGE_BYTES = 1 << 20
 OUTPUT, EXIT, REFUSED = b"o", b"x", b"r"
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if role == "serve" and not rest:
         return serve()
     if role == "rsh" and len(rest) > 1:
-        return ask(rest[0], " ".join(rest[1:]))
+        return ask(rest[0], without_profile(" ".join(rest[1:])))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -165,6 +167,13 @@ def ask(host: str, command: str) -> int:
             else:
                 print(f"mpi-agent: {host} refused: {body.decode(errors='replace')}", file=sys.stderr)
                 return 1
+
+
+def without_profile(command: str) -> str:
+    """Take the reading of a login shell's profile off mpirun's line."""
+    if not command.startswith(PROFILE_FIRST):
+        return command
+    return command.removeprefix(PROFILE_FIRST).strip().removesuffix(")").strip()
 
 
 def reached(host: str) -> socket.socket:
