@@ -7,7 +7,7 @@ import orjson
 from shardwright.api.reasons import Reason
 from shardwright.fetch.model import CONFIG_LIMIT, INDEX, MOST_FILES, shards_of
 from shardwright.fetch.problem import FetchProblem
-from shardwright.fetch.safetensors import LENGTH_BYTES, Tensors, header_bytes, read_header, summed, unreadable
+from shardwright.fetch.safetensors import LENGTH_BYTES, header_bytes, read_header, together, unreadable
 from shardwright.models.checkpoint import Checkpoint
 from shardwright.models.files import CHECKPOINT, CONFIG, QUANT_CONFIG
 
@@ -19,10 +19,10 @@ def read_folder(folder: Path) -> Checkpoint | None:
     """
     index = folder / INDEX
     names = shards_of(index.read_bytes()) if index.is_file() else sorted(p.name for p in folder.glob("*.safetensors"))
-    return summed(_tensors(folder / name) for name in names[:MOST_FILES]) if names else None
+    return together(_file(folder / name) for name in names[:MOST_FILES]) if names else None
 
 
-def _tensors(path: Path) -> Tensors:
+def _file(path: Path) -> Checkpoint:
     with path.open("rb") as file:
         length = header_bytes(file.read(LENGTH_BYTES), path.name)
         header = file.read(length)

@@ -4,7 +4,7 @@ Pure; see the format's own description at https://github.com/huggingface/safeten
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import orjson
 
@@ -15,8 +15,6 @@ from shardwright.models.checkpoint import Checkpoint
 LENGTH_BYTES = 8
 MOST_HEADER_BYTES = 32 << 20
 """The format allows 100 MB; the largest published shards need less than 5."""
-Tensors = Mapping[str, tuple[str, int]]
-"""Name -> (dtype, bytes)."""
 
 
 def header_bytes(start: bytes, name: str) -> int:
@@ -27,33 +25,32 @@ def header_bytes(start: bytes, name: str) -> int:
     return length
 
 
-def read_header(header: bytes, name: str) -> Tensors:
-    """The tensors that a header names, by exact bytes. Raises FetchProblem."""
+def read_header(header: bytes, name: str) -> Checkpoint:
+    """The exact sizes of one file's tensors. Raises FetchProblem."""
+    sizes: Counter[str] = Counter()
+    tensors = 0
     try:
-        document = orjson.loads(header)
-        found = {}
-        for tensor, row in document.items():
+        for tensor, row in orjson.loads(header).items():
             if tensor != "__metadata__":
                 begin, end = row["data_offsets"]
-                found[str(tensor)] = (str(row["dtype"]), int(end) - int(begin))
+                if not 0 <= begin <= end:
+                    raise unreadable(name, "a tensor in it ends before it begins")
+                sizes[str(row["dtype"])] += int(end) - int(begin)
+                tensors += 1
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(name, "its header is not what the format asks for") from error
-    if any(size < 0 for _, size in found.values()):
-        raise unreadable(name, "a tensor in it ends before it begins")
-    return found
+    return Checkpoint(tuple(sorted(sizes.items())), tensors, 1)
 
 
-def summed(files: Iterable[Tensors]) -> Checkpoint:
-    """All files together; a tensor that two files hold counts once."""
-    tensors: dict[str, tuple[str, int]] = {}
-    count = 0
-    for file in files:
-        tensors.update(file)
-        count += 1
+def together(files: Iterable[Checkpoint]) -> Checkpoint:
+    """All files as one checkpoint."""
     sizes: Counter[str] = Counter()
-    for dtype, size in tensors.values():
-        sizes[dtype] += size
-    return Checkpoint(tuple(sorted(sizes.items())), len(tensors), count)
+    tensors = count = 0
+    for file in files:
+        sizes.update(dict(file.bytes_by_dtype))
+        tensors += file.tensors
+        count += file.files
+    return Checkpoint(tuple(sorted(sizes.items())), tensors, count)
 
 
 def unreadable(name: str, why: str) -> FetchProblem:
