@@ -114,3 +114,8 @@ def test_trtllm_is_for_nvidia_only():
 def test_trtllm_attention_data_parallelism_leaves_tensor_at_one():
     assert R.NOT_SUPPORTED_YET in reasons(Layout(2, data=2), mixture(), engine=EngineName.TRTLLM)
     assert reasons(Layout(1, data=4), mixture(), engine=EngineName.TRTLLM) == set()
+
+
+def test_trtllm_may_span_pods():
+    assert reasons(Layout(8, 2, nodes_per_replica=2), engine=EngineName.TRTLLM) == set()
+    assert reasons(Layout(1, data=16, nodes_per_replica=2), mixture(), engine=EngineName.TRTLLM) == set()
