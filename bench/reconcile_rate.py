@@ -55,6 +55,8 @@ MARK = {"app.kubernetes.io/managed-by": "shardwright"}
 
 @dataclass(frozen=True)
 class Result:
+    """One run, as it is printed and written to the JSON file."""
+
     who: str
     deployments: int
     seconds: float
@@ -77,6 +79,7 @@ class Write:
 
 
 def manifest(name: str) -> dict[str, Any]:
+    """One deployment of one GPU."""
     return {
         "apiVersion": "shardwright.io/v1alpha1", "kind": "InferenceDeployment",
         "metadata": {"name": name, "namespace": NAMESPACE},
@@ -109,6 +112,7 @@ class Api:
     async def call(
         self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
     ) -> dict[str, Any]:
+        """One request. Raises RuntimeError on a refusal, except of a deletion of what is gone."""
         assert self.session
         async with self.session.request(
             method, self.server + path, data=body, headers={"Content-Type": content_type}
@@ -138,6 +142,7 @@ class Seen:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
+        """Begin to watch; what is there already does not count."""
         for kind, path in CHILDREN.items():
             listed = await self._api.call("GET", path)
             self._tasks.append(asyncio.create_task(self._watch(kind, path, listed["metadata"]["resourceVersion"])))
@@ -165,6 +170,7 @@ class Seen:
             self.complete[owner] = time.perf_counter()
 
     async def wait(self, count: int, seconds: float) -> None:
+        """Wait until so many deployments have all their children."""
         end = time.perf_counter() + seconds
         while len(self.complete) < count:
             if time.perf_counter() > end:
@@ -172,6 +178,7 @@ class Seen:
             await asyncio.sleep(0.005)
 
     def stop(self) -> None:
+        """End the watches."""
         for task in self._tasks:
             task.cancel()
 
@@ -266,6 +273,7 @@ async def record(cluster: ControlPlane, api: Api, account: str, folder: Path) ->
 
 
 def environment() -> dict[str, str]:
+    """What the operator is started with."""
     return {
         "SHARDWRIGHT_BIND_ADDRESS": "127.0.0.1", "SHARDWRIGHT_HEALTH_PORT": str(HEALTH_PORT),
         "SHARDWRIGHT_METRICS_PORT": str(METRICS_PORT), "SHARDWRIGHT_EXTERNAL_METRICS_PORT": "0",
@@ -273,6 +281,7 @@ def environment() -> dict[str, str]:
 
 
 async def ready(operator: OperatorProcess) -> None:
+    """Wait until the operator has listed everything and watches."""
     for _ in range(200):
         if not operator.running:
             raise RuntimeError(operator.log_text()[-2000:])
@@ -287,16 +296,19 @@ async def ready(operator: OperatorProcess) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib(pid: int) -> float:
+    """The most memory that a process had."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def api_calls() -> float:
+    """Requests that the operator says it made."""
     with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("shardwright_api_requests_total"))
@@ -319,6 +331,7 @@ async def clear(admin: Api) -> None:
 
 
 async def bench(cluster: ControlPlane, sizes: list[int], folder: Path) -> list[Result]:
+    """Everything: the cluster is filled with nodes, then operator and bare client take turns."""
     account = cluster.install(SYSTEM)
     cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     cluster.kubectl.apply(*_user_rights(account))
@@ -360,31 +373,34 @@ def _user_rights(account: str) -> list[dict[str, Any]]:
 
 
 async def by_operator(api: Api, kubeconfig: Path, size: int, folder: Path) -> Result:
+    """A fresh operator, and deployments that somebody else posts."""
     operator = OperatorProcess(kubeconfig, folder / f"operator-{size}.log", environment()).start()
     await ready(operator)
     cpu, calls = cpu_seconds(operator.pid), api_calls()
-    whole, each = await measure(api, [f"bench-{index:04}" for index in range(size)], nothing)
+    times = await measure(api, [f"bench-{index:04}" for index in range(size)], nothing)
     cpu, calls = cpu_seconds(operator.pid) - cpu, api_calls() - calls
     await asyncio.sleep(5)
     peak = peak_mib(operator.pid)
     await asyncio.to_thread(operator.stop)
-    return result("operator", size, whole, each, cpu, peak, calls / size)
+    return result("operator", times, cpu, peak, calls / size)
 
 
 async def by_bare_client(api: Api, writes: list[Write], size: int) -> Result:
+    """The same deployments, with the operator's writes made by hand."""
     cpu = time.process_time()
-    whole, each = await measure(api, [f"bench-{index:04}" for index in range(size)], replay(api, writes))
-    return result("bare client", size, whole, each, time.process_time() - cpu, None, len(writes))
+    times = await measure(api, [f"bench-{index:04}" for index in range(size)], replay(api, writes))
+    return result("bare client", times, time.process_time() - cpu, None, len(writes))
 
 
-def result(
-    who: str, size: int, whole: float, each: list[float], cpu: float, peak: float | None, calls: float
-) -> Result:
+def result(who: str, times: tuple[float, list[float]], cpu: float, peak: float | None, calls: float) -> Result:
+    """One row from what was measured."""
+    whole, each = times
     p95 = sorted(each)[min(len(each) - 1, int(len(each) * 0.95))]
-    return Result(who, size, whole, size / whole, statistics.median(each), p95, cpu, peak, calls)
+    return Result(who, len(each), whole, len(each) / whole, statistics.median(each), p95, cpu, peak, calls)
 
 
 def print_table(results: list[Result]) -> None:
+    """Print rows, and each pair's ratio."""
     print(f"{'':12} {'N':>4} {'seconds':>8} {'per s':>7} {'median':>7} {'p95':>7} {'CPU s':>6} {'MiB':>6} {'calls':>6}")
     for r in results:
         peak = f"{r.peak_mib:6.0f}" if r.peak_mib else "     -"
@@ -397,6 +413,7 @@ def print_table(results: list[Result]) -> None:
 
 
 def main() -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1,10,100,500")
     parser.add_argument("--json", type=Path)

@@ -195,6 +195,7 @@ def test_an_autoscaler_object_scales_the_deployment(
 ) -> None:
     """A HorizontalPodAutoscaler raises a deployment to its least number of replicas by the scale subresource."""
     start_operator()
+    half = {"type": "Utilization", "averageUtilization": 50}
     infd.apply(fleet, namespace, "small", replicas=1, autoscaling={"mode": "External"})
     infd.wait_available(fleet, namespace, "small", 1)
     fleet.kubectl.apply({
@@ -203,7 +204,7 @@ def test_an_autoscaler_object_scales_the_deployment(
         "spec": {
             "scaleTargetRef": {"apiVersion": "shardwright.io/v1alpha1", "kind": "InferenceDeployment", "name": "small"},
             "minReplicas": 2, "maxReplicas": 3,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": half}}],
         },
     })  # fmt: skip
     infd.wait_available(fleet, namespace, "small", 2, within_seconds=60)
