@@ -26,8 +26,8 @@ from shardwright.catalog.types import LinkKind, NetworkKind
 from shardwright.inventory import Pool
 from shardwright.models.parse import parse_config
 from shardwright.plan.rank import Option, ranked
-from shardwright.plan.types import Layout, PlanRequest, Verdict
-from shardwright.plan.verdicts import kind_of, question_of, verdicts
+from shardwright.plan.types import Layout, PlanRequest
+from shardwright.plan.verdicts import Fit, fits, kind_of, question_of
 from support.planning import pool, request
 
 MODELS = (
@@ -60,10 +60,10 @@ def asked(model: str, priority: Priority) -> PlanRequest:
     return request(profile, priority=priority, context_length=1280)
 
 
-def accepted(question: PlanRequest, where: Pool) -> list[Verdict]:
+def accepted(question: PlanRequest, where: Pool) -> list[Fit]:
     """Cuts that fit there, in the sizes that aiconfigurator has measured."""
-    found = verdicts(question_of(question), kind_of(where), len(where.nodes), False)
-    return [v for v in found if not v.rejections and all(_power(n) for n in sizes(v.layout)) and whole(v.layout)]
+    found = fits(question_of(question), kind_of(where), len(where.nodes), False)
+    return [fit for fit in found if all(_power(n) for n in sizes(fit.layout)) and whole(fit.layout)]
 
 
 def sizes(layout: Layout) -> tuple[int, int, int]:
@@ -92,14 +92,14 @@ def write_layouts() -> None:
         for system in SYSTEMS:
             for gpus in COUNTS:
                 question = asked(model, Priority.THROUGHPUT)
-                for verdict in accepted(question, site(system, gpus)):
-                    name = key(model, system, verdict.layout)
+                for fit in accepted(question, site(system, gpus)):
+                    name = key(model, system, fit.layout)
                     if name not in seen:
                         seen.add(name)
-                        tensor, pipeline, data = sizes(verdict.layout)
+                        tensor, pipeline, data = sizes(fit.layout)
                         row = {"model": model, "system": system, "tensor": tensor, "pipeline": pipeline, "data": data}
                         mixture = question.model.is_mixture_of_experts
-                        print(json.dumps({**row, "expert": verdict.layout.expert, "mixture": mixture}))
+                        print(json.dumps({**row, "expert": fit.layout.expert, "mixture": mixture}))
 
 
 def score(rows: list[dict[str, object]]) -> None:
@@ -141,15 +141,14 @@ def judge(
     question, where = asked(model, priority), site(system, gpus)
     options = []
     ours = accepted(question, where)
-    for verdict in ours:
-        price = prices.get(key(model, system, verdict.layout))
-        if price and verdict.memory and verdict.cost and price["tokens_per_second_per_gpu"]:
-            option = Option(where, where.nodes, verdict.layout, verdict.memory, verdict.cost, 1, 1, 1)
-            options.append((option, price))
+    for fit in ours:
+        price = prices.get(key(model, system, fit.layout))
+        if price and price["tokens_per_second_per_gpu"]:
+            options.append((Option(where, where.nodes, fit, 1, 1, 1, 0), price))
     if not options:
         return None, f"aiconfigurator prices none of our {len(ours)} layouts" if ours else "we accept no layout"
-    priced = {option.layout: price for option, price in options}
-    chosen = ranked([option for option, _ in options], question, by_total=False)[0].layout
+    priced = {option.fit.layout: price for option, price in options}
+    chosen = next(ranked([option for option, _ in options], question, by_total=False)).fit.layout
     best = by_its_prices(priced, priority)
     figure = "tokens_per_second_per_gpu" if priority is Priority.THROUGHPUT else "latency_us"
     mine, its = float(str(priced[chosen][figure])), float(str(priced[best][figure]))

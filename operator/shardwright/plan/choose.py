@@ -39,6 +39,17 @@ def choose(request: PlanRequest, inventory: Inventory) -> Plan:
     return replace(plan, why=explain.why(plan, request), nearest=explain.nearest(request, sites))
 
 
+def ranking(request: PlanRequest, inventory: Inventory) -> tuple[Option, ...]:
+    """Every layout that could be placed, best first, by the attempt that `choose` takes; empty where none can."""
+    question, sites = question_of(request), [site_of(pool, request) for pool in inventory.pools]
+    for crossing, shorten in attempts(request):
+        tried = [Tried(site, question, most_pods(site), shorten) for site in sites]
+        options = [option for each in tried for option in _options(request, each, crossing)]
+        if options:
+            return tuple(ranked(options, request, by_total=demand_of(request).by_budget))
+    return ()
+
+
 def attempts(request: PlanRequest) -> Iterator[tuple[bool, bool]]:
     """(tensor groups may cross islands, the context may be shortened), in the order in which they are tried."""
     crossings = {

@@ -204,7 +204,7 @@ def cost(request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecas
     line = Roofline(request, pool, layout, memory)
     prompt, output = request.typical_prompt_tokens, request.typical_output_tokens
     busy, first = line.prefill_ns(prompt, limits.batched_tokens)
-    asked = _asked_per_replica(request)
+    asked = asked_per_replica(request)
     most = max(1, min(limits.sequences * layout.data, memory.kv_cache_tokens // (prompt + output) * layout.data))
     if asked:
         most = min(most, asked)
@@ -248,7 +248,7 @@ def _largest(most: int, target: int, token_ns: Callable[[int], int]) -> int:
     return low
 
 
-def _asked_per_replica(request: PlanRequest) -> int:
+def asked_per_replica(request: PlanRequest) -> int:
     """Requests at once that one replica is asked to serve; 0 where nothing was asked."""
     return -(-request.concurrency // max(1, request.replicas or 1)) if request.concurrency else 0
 
