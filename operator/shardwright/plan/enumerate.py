@@ -61,9 +61,11 @@ def _tiles(ranks: int, gpus_per_pod: int) -> bool:
 
 
 def _agrees(layout: Layout, pins: LayoutPins) -> bool:
+    """Stages and data ranks come together only where both are pinned: no published deployment known to us has both."""
     return (
         pins.tensor in (None, layout.tensor)
         and pins.pipeline in (None, layout.pipeline)
         and pins.data in (None, layout.data)
         and pins.expert in (None, layout.expert)
+        and (layout.pipeline == 1 or layout.data == 1 or (pins.pipeline is not None and pins.data is not None))
     )

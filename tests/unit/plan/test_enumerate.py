@@ -39,3 +39,11 @@ def test_pins_leave_only_what_agrees():
 def test_a_pinned_number_of_nodes_is_taken_even_beyond_the_usual_most():
     found = layouts(1, 20, LayoutPins(nodes_per_replica=20), mixture_of_experts=False)
     assert Layout(1, 20, nodes_per_replica=20) in found
+
+
+def test_stages_and_data_ranks_come_together_only_where_both_are_pinned():
+    free = layouts(8, 2, LayoutPins(), mixture_of_experts=True)
+    assert not [cut for cut in free if cut.pipeline > 1 and cut.data > 1]
+    assert not [cut for cut in layouts(8, 2, LayoutPins(data=2), mixture_of_experts=True) if cut.pipeline > 1]
+    pinned = layouts(8, 1, LayoutPins(pipeline=2, data=2), mixture_of_experts=True)
+    assert Layout(2, 2, 2) in pinned
