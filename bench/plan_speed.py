@@ -20,8 +20,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "operator"), str(Path(__file__).
 from shardwright.api.spec import Priority
 from shardwright.inventory import Inventory
 from shardwright.models.profile import ModelProfile
-from shardwright.plan import verdicts
 from shardwright.plan.choose import choose
+from shardwright.plan.memory_versions import version_facts
 from support.planning import dense, dense_70b, inventory, mixture, pool, request
 
 PRODUCTS = ("H100-SXM", "L40S", "A100-SXM4-80GB", "A10", "H200-SXM", "B200", "L4", "MI300X", "A40", "RTX-4090")
@@ -48,9 +48,12 @@ def small() -> Inventory:
 
 
 def forget() -> None:
-    """Empty what is kept between plans."""
-    verdicts.verdicts.cache_clear()
-    verdicts.forget_forecasts()
+    """Empty all that planning keeps between plans, but not the facts of engine versions."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("shardwright.plan.", "shardwright.models.profile")) and not name.endswith("_versions"):
+            for kept in vars(module).values():
+                if hasattr(kept, "cache_clear") and kept is not version_facts:
+                    kept.cache_clear()
 
 
 def milliseconds(action: Callable[[], object]) -> float:
@@ -73,7 +76,7 @@ def busier(have: Inventory, taken: int) -> Inventory:
 def measure(name: str, have: Inventory, model: ModelProfile, **changes: object) -> None:
     """One line of the table."""
     asked = request(model, **changes)
-    choose(asked, have)
+    version_facts(asked.engine, asked.engine_version)
     cold = []
     for _ in range(3):
         forget()

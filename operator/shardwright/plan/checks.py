@@ -6,7 +6,7 @@ anything is (`cost` does). Sentences are `explain`'s business.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from shardwright.api.reasons import Reason
@@ -17,7 +17,7 @@ from shardwright.models.profile import ModelProfile, Split
 from shardwright.plan import limits
 from shardwright.plan.divisibility import broken, uneven
 from shardwright.plan.memory_versions import version_facts
-from shardwright.plan.types import Layout, Rejection
+from shardwright.plan.types import Layout, Rejection, in_one_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,7 @@ CHECKS: tuple[Check, ...] = (
 
 def refusals(layout: Layout, context: Context) -> tuple[Rejection, ...]:
     """Run every check; empty = the cut is possible. `pool` of each refusal is left to the caller."""
-    cut = layout if layout.nodes_per_replica == 1 else replace(layout, nodes_per_replica=1)  # pods change nothing
-    return _refusals(cut, context)
+    return _refusals(in_one_pod(layout), context)
 
 
 @lru_cache(maxsize=16384)

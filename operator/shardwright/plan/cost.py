@@ -128,6 +128,7 @@ class Roofline:
         self.pair_ps = 4 * work.attention_width * attention_layers * _GIGA * 1000 // (layout.tensor * pairs_rate)
         self.collectives = self._collectives(pool)
         self.hand_over = self._hand_over(pool)
+        self.moved_ns = self.collectives.start_ns + self.hand_over.start_ns
 
     def stage_ns(self, tokens: int, cached_tokens: int, attended_pairs: int) -> int:
         """Time of one stage for `tokens` new tokens a data rank, reading the KV of `cached_tokens`.
@@ -139,11 +140,17 @@ class Roofline:
         return shared + self._experts_ns(tokens) + attention + self.collectives.at(tokens)
 
     def decode_ns(self, batch: int, context: int) -> int:
-        """One token for each of `batch` requests of the replica, `context` tokens long each."""
+        """One token for each of `batch` requests of the replica, `context` tokens long each.
+
+        The same as `stage_ns` without computed pairs, written out: no other line of a plan runs as often.
+        """
         per_rank = -(-batch // self.layout.data)
         micro = -(-per_rank // self.layout.pipeline)
-        stage = self.stage_ns(micro, micro * context, 0)
-        return STEP_OVERHEAD_NS + self.layout.pipeline * (stage + self.hand_over.at(micro))
+        shared = max(self.shared_read_ns, micro * self.shared_token_ps // 1000)
+        attention = micro * context * self.cached_token_ps // 1000
+        moved = self.moved_ns + micro * self.collectives.slope_ps // 1000 + micro * self.hand_over.slope_ps // 1000
+        experts = self._experts_ns(micro) if self.expert_bytes else 0
+        return STEP_OVERHEAD_NS + self.layout.pipeline * (shared + experts + attention + moved)
 
     def prefill_ns(self, prompt: int, chunk: int) -> tuple[int, int]:
         """(time that one prompt occupies a data rank when prompts keep coming, time to the first token when idle)."""
@@ -214,7 +221,9 @@ def cost(request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecas
         return line.decode_ns(batch, context) + -(-batch // layout.data) * busy // output
 
     target = request.time_per_token_target_microseconds * 1000
-    batch = _largest(most, target, token_ns) if request.priority is not Priority.LATENCY else min(most, asked or 1)
+    batch = min(most, asked or 1)
+    if request.priority is not Priority.LATENCY:
+        batch = _largest(most, layout.data, target, token_ns)
     time = token_ns(batch)
     return Cost(
         batch=batch,
@@ -234,18 +243,18 @@ class BatchLimits:
     batched_tokens: int
 
 
-def _largest(most: int, target: int, token_ns: Callable[[int], int]) -> int:
-    """Largest batch within the target, at least 1; time per token grows with the batch."""
+def _largest(most: int, data: int, target: int, token_ns: Callable[[int], int]) -> int:
+    """Largest batch within the target, at least 1; time per token grows with the share of the fullest data rank."""
     if token_ns(most) <= target:
         return most
-    low, high = 1, most
+    low, high = 0, -(-most // data) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if token_ns(middle) <= target:
+        if token_ns(middle * data) <= target:
             low = middle
         else:
             high = middle - 1
-    return low
+    return max(1, low * data)
 
 
 def asked_per_replica(request: PlanRequest) -> int:

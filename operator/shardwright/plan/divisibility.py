@@ -5,7 +5,7 @@ have. Knows no GPU product, no option and no amount of memory; of the engine onl
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 
@@ -14,7 +14,7 @@ from shardwright.models.profile import CacheKind, Matrix, ModelProfile, Part, Sp
 from shardwright.plan import limits
 from shardwright.plan.memory_versions import VersionFacts
 from shardwright.plan.memory_weights import VOCABULARY_PADDING, up
-from shardwright.plan.types import Layout
+from shardwright.plan.types import Layout, in_one_pod
 
 _BY_HEADS = (CacheKind.FULL, CacheKind.SLIDING, CacheKind.CHUNKED)
 """Caches whose heads are dealt out; a latent cache is the same on every rank."""
@@ -35,7 +35,7 @@ Rule = Callable[[ModelProfile, Layout, VersionFacts], Broken | None]
 
 def broken(model: ModelProfile, layout: Layout, facts: VersionFacts) -> tuple[Broken, ...]:
     """Every rule that the cut breaks; how many pods it is spread over changes nothing."""
-    return _broken(model, layout if layout.nodes_per_replica == 1 else replace(layout, nodes_per_replica=1), facts)
+    return _broken(model, in_one_pod(layout), facts)
 
 
 def heads_divide(model: ModelProfile, layout: Layout, _facts: VersionFacts) -> Broken | None:

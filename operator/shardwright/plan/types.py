@@ -47,6 +47,12 @@ class Layout:
 
 
 @lru_cache(maxsize=4096)
+def in_one_pod(layout: Layout) -> Layout:
+    """The cut without its pods: what memory and divisibility depend on."""
+    return Layout(layout.tensor, layout.pipeline, layout.data, layout.expert)
+
+
+@lru_cache(maxsize=4096)
 def _text(layout: Layout) -> str:
     return str(layout) if layout.nodes_per_replica == 1 else f"{layout} over {layout.nodes_per_replica} nodes"
 

@@ -16,7 +16,7 @@ from shardwright.plan.cost import BatchLimits, cost
 from shardwright.plan.enumerate import layouts
 from shardwright.plan.memory import EngineArguments, forecast
 from shardwright.plan.memory_versions import version_facts
-from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest, Rejection, Verdict
+from shardwright.plan.types import Cost, Layout, MemoryForecast, PlanRequest, Rejection, Verdict, in_one_pod
 
 MOST_TIMES_THE_FEWEST = 4
 """How many times the GPUs that just hold a model a replica over several pods may take."""
@@ -150,8 +150,7 @@ def longest_context(question: PlanRequest, kind: Pool, layout: Layout, most: int
 
 def forecast_of(question: PlanRequest, kind: Pool, layout: Layout, context: int) -> MemoryForecast:
     """Forecast one cut at one context length; the number of pods changes nothing, so it is left out of the memory."""
-    cut = layout if layout.nodes_per_replica == 1 else replace(layout, nodes_per_replica=1)
-    return _forecast(question, cut, kind.product, kind.memory_bytes, context)
+    return _forecast(question, in_one_pod(layout), kind.product, kind.memory_bytes, context)
 
 
 @lru_cache(maxsize=8192)
