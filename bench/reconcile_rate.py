@@ -325,7 +325,7 @@ async def clear(admin: Api) -> None:
         else:
             await admin.call("DELETE", path + ("?gracePeriodSeconds=0" if plural == "pods" else ""))
     for path in (*CHILDREN.values(), DEPLOYMENTS, f"/api/v1/namespaces/{NAMESPACE}/pods"):
-        while (await admin.call("GET", path + "?limit=1"))["items"]:
+        while (await admin.call("GET", path + "?limit=1"))["items"]:  # noqa: ASYNC110  # a remote thing
             await asyncio.sleep(0.5)
     await asyncio.sleep(2)
 

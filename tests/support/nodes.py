@@ -86,7 +86,7 @@ def nvidia_labels(
     }
 
 
-def nvidia_node(  # noqa: PLR0917
+def nvidia_node(
     name: str, product: str, memory_mib: int, count: int, compute: str = "9.0", family: str = "hopper", **more: Any
 ) -> Object:
     """Build a Node with NVIDIA GPUs."""

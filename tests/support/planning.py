@@ -26,8 +26,9 @@ def dense(
 ) -> ModelProfile:
     """A Llama-shaped model; the default has 8 billion parameters."""
     config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers, "hidden_size": hidden,
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "intermediate_size": inner,
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers,
+        "hidden_size": hidden, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "intermediate_size": inner,
         "vocab_size": vocabulary, "max_position_embeddings": context, "torch_dtype": "bfloat16",
         "tie_word_embeddings": False, **extra,
     }  # fmt: skip

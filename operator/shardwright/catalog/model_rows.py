@@ -34,7 +34,7 @@ def bundled_configs() -> Mapping[str, Row]:
     return {name: unfolded(row) for name, row in json.loads(text).items()}
 
 
-def unfolded(value: Any, key: str = "") -> Any:  # noqa: ANN401  # any JSON
+def unfolded(value: Any, key: str = "") -> Any:  # any JSON
     """Undo the packing of scripts/pack_model_catalog.py: [pattern, numbers] becomes one name per layer."""
     if key == "quantized_layers" and isinstance(value, list):
         return {name: entry for entry, names in value for name in unfolded_names(names)}

@@ -57,7 +57,7 @@ async def login(environment: dict[str, str] | None = None) -> Login:
     values = os.environ if environment is None else environment
     configuration = Configuration()
     try:
-        if not values.get("KUBECONFIG") and SERVICE_ACCOUNT_TOKEN.exists():
+        if not values.get("KUBECONFIG") and SERVICE_ACCOUNT_TOKEN.exists():  # noqa: ASYNC240  # once, before the loop has work
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             _look_for(values.get("KUBECONFIG") or kubernetes_config.KUBE_CONFIG_DEFAULT_LOCATION)

@@ -15,7 +15,7 @@ COMMANDS = {
     "annotate-node": "Write this node's links as annotations on its Node object (for a DaemonSet).",
     "crd": "Print the CustomResourceDefinition.",
 }
-"""Name and help of each command; the module of `inspect-model` is `commands/inspect_model.py`, its function `command`."""
+"""Name and help of each; the function `command` of `commands/inspect_model.py` is the command `inspect-model`."""
 
 
 def application() -> typer.Typer:
@@ -28,8 +28,8 @@ def application() -> typer.Typer:
     )
     wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     for name, text in COMMANDS.items():
-        function = import_module(f"shardwright.commands.{name.replace('-', '_')}").command if name == wanted else _absent
-        app.command(name, help=text)(function)
+        module = f"shardwright.commands.{name.replace('-', '_')}"
+        app.command(name, help=text)(import_module(module).command if name == wanted else _absent)
     return app
 
 

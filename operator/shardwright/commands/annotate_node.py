@@ -24,7 +24,7 @@ TOOLS = (("nvidia-smi", "topo", "-m"), ("amd-smi", "topology"), ("rocm-smi", "--
 _TOOL_PATIENCE_SECONDS = 60
 
 
-def command(  # noqa: PLR0913, PLR0917
+def command(
     node_name: Annotated[str, typer.Option(envvar="NODE_NAME", help="The Node object to annotate.")] = "",
     topology: Annotated[
         Path | None, typer.Option(help="Read this file instead of running nvidia-smi, amd-smi or rocm-smi.")

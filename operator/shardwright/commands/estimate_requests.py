@@ -32,7 +32,7 @@ class UnusableRequest(Exception):  # noqa: N818  # a statement about the request
 
 
 @lru_cache(maxsize=1024)
-def read_json(path: str) -> Any:  # noqa: ANN401  # any JSON
+def read_json(path: str) -> Any:  # any JSON
     """A JSON file. Raises `UnusableRequest`."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
@@ -42,7 +42,7 @@ def read_json(path: str) -> Any:  # noqa: ANN401  # any JSON
         raise UnusableRequest(f"{path} cannot be read as JSON: {error}") from error
 
 
-def quant_file(path: str) -> Any:  # noqa: ANN401  # any JSON
+def quant_file(path: str) -> Any:  # any JSON
     """ModelOpt's extra file beside a config.json; None where there is none."""
     config = Path(path)
     for name in (config.name.removesuffix(".json") + ".hf_quant_config.json", "hf_quant_config.json"):

@@ -46,7 +46,7 @@ class Form(StrEnum):
     JSON = "json"
 
 
-def command(  # noqa: PLR0913, PLR0917  # each is an option of the command line
+def command(  # each is an option of the command line
     path: Annotated[
         str, typer.Argument(help="A config.json, a folder that holds one, an id of the catalogue, or of the Hub.")
     ],

@@ -45,7 +45,7 @@ class Form(StrEnum):
     YAML = "yaml"
 
 
-def command(  # noqa: PLR0913, PLR0917  # one argument for each option
+def command(  # one argument for each option
     file: Annotated[Path, typer.Option("--file", "-f", help="InferenceDeployment manifest; - reads standard input.")],
     nodes: Annotated[
         Path | None,

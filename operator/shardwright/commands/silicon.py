@@ -115,7 +115,7 @@ def _price(option: Option, request: PlanRequest) -> Price:
     return Price(found[0][0], max(in_time, default=found[0][1]))
 
 
-def _estimate(option: Option, request: PlanRequest, system: str, batch: int) -> Any:  # noqa: ANN401  # its own result
+def _estimate(option: Option, request: PlanRequest, system: str, batch: int) -> Any:  # its own result
     layout, ranks = option.fit.layout, option.fit.layout.tensor * option.fit.layout.data
     experts = {"moe_tp_size": 1 if layout.expert else ranks, "moe_ep_size": ranks if layout.expert else 1}
     return import_module("aiconfigurator.cli.api").cli_estimate(
@@ -139,7 +139,7 @@ def _quietly() -> Iterator[None]:
     plain = yaml.safe_load
     known: dict[str, Any] = {}
 
-    def load(stream: str | IO[str]) -> Any:  # noqa: ANN401  # as the function that it stands for
+    def load(stream: str | IO[str]) -> Any:  # as the function that it stands for
         text = stream if isinstance(stream, str) else stream.read()
         if text not in known:
             known[text] = plain(text)

@@ -37,7 +37,7 @@ def texts(value: object) -> dict[str, str]:
     return {key: item for key, item in mapping(value).items() if isinstance(key, str) and isinstance(item, str)}
 
 
-def at(value: object, *path: str) -> Any:  # noqa: ANN401
+def at(value: object, *path: str) -> Any:
     """What stands at a path of keys; None where any step is missing."""
     for key in path:
         value = mapping(value).get(key)

@@ -22,7 +22,7 @@ from shardwright.plan.types import Plan
 __all__ = ["DeploymentIdentity", "ManifestSettings", "ReplicaAssignment", "UnrenderableError", "build"]
 
 
-def build(  # noqa: PLR0913, PLR0917 - the whole input of the room, in the order in which it is decided
+def build(
     deployment: DeploymentIdentity,
     spec: InferenceDeploymentSpec,
     profile: ModelProfile,

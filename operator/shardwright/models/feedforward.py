@@ -46,7 +46,7 @@ def shared_size(reader: ConfigReader) -> int:
     return expert_size(reader) * count
 
 
-def mlp(  # noqa: PLR0913  # a shape is many numbers
+def mlp(  # a shape is many numbers
     name: str, part: Part, size: int, hidden: int, family: Family, *, bias: bool = False
 ) -> tuple[Matrix, ...]:
     """Up (and gate) and down."""

@@ -25,7 +25,7 @@ DTYPES = {"float32": "float32", "fp32": "float32", "float": "float32"} | dict.fr
 DAMAGE = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, ZeroDivisionError)
 
 
-def parse_config(  # noqa: PLR0913  # what a caller may know besides the file, each by name
+def parse_config(  # what a caller may know besides the file, each by name
     config: Mapping[str, Any],
     *,
     model_id: str,

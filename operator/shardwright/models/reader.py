@@ -56,7 +56,7 @@ class ConfigReader:
         self.defaults = class_defaults().get(self.model_type, {})
         self.assumptions: list[str] = []
 
-    def raw(self, key: str) -> Any:  # noqa: ANN401  # any JSON
+    def raw(self, key: str) -> Any:  # any JSON
         """The value under the key or one of its aliases; None when absent."""
         for name in (key, *ALIASES.get(key, ())):
             if self.config.get(name) is not None:
@@ -67,7 +67,7 @@ class ConfigReader:
                     return inner[name]
         return None
 
-    def class_default(self, key: str) -> Any:  # noqa: ANN401  # any JSON
+    def class_default(self, key: str) -> Any:  # any JSON
         """What the configuration class of this model_type assumes; None when it says nothing."""
         for name in (key, *ALIASES.get(key, ())):
             if self.defaults.get(name) is not None:

@@ -39,7 +39,9 @@ def nearest_first(losses: Iterable[Loss]) -> tuple[Rejection, ...]:
 
 
 @lru_cache(maxsize=32768)
-def loss(pool: str, layout: str, reason: Reason, need: int, have: int, unit: str, failed: int = 0) -> Loss:  # noqa: PLR0913, PLR0917  # a rejection's fields
+def loss(
+    pool: str, layout: str, reason: Reason, need: int, have: int, unit: str, failed: int = 0
+) -> Loss:  # a rejection's fields
     """One refusal. `failed`: how many rules the layout fails, where none of them is for lack of room."""
     rank = 0 if reason in _ROOM else 1 if reason is Reason.SLOWER else 2
     missing = abs(need - have) * 1000 // max(1, have)

@@ -48,7 +48,7 @@ class Setting:
 
 
 @lru_cache(maxsize=16384)
-def forecast(  # noqa: PLR0913, PLR0917  # the seam of the planner: each is a thing of its own
+def forecast(  # the seam of the planner: each is a thing of its own
     profile: ModelProfile,
     layout: Layout,
     gpu: GpuProduct,

@@ -160,7 +160,7 @@ def _ranks_by_node(placement: Placement) -> dict[str, list[tuple[int, int, int]]
     return ranks
 
 
-def _text(  # noqa: PLR0913  # SVG's own attributes
+def _text(  # SVG's own attributes
     x: int, y: int, text: str, *, size: int, bold: bool = False, anchor: str = "start", colour: str = "#222222"
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""

@@ -75,7 +75,7 @@ def _wants_hub(model: ModelSpec) -> bool:
     return _wants_files(model) and not elsewhere
 
 
-def _identity(model: Any) -> tuple[Any, ...] | None:  # noqa: ANN401  # raw, of any shape
+def _identity(model: Any) -> tuple[Any, ...] | None:  # raw, of any shape
     """What tells one model from another, whatever token opens it; None where a ConfigMap has its facts."""
     if not isinstance(model, Mapping) or model.get("facts") is not None:
         return None

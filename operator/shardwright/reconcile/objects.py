@@ -46,7 +46,9 @@ def compare(wanted: Iterable[Mapping[str, Any]], seen: Observed, keep: Collectio
     return Comparison(tuple(writes), deletions, troubles[0] if troubles else None)
 
 
-def judge(document: Mapping[str, Any], seen: Observed, uid: str) -> tuple[Write | None, Trouble | None]:
+def judge(  # noqa: PLR0911  # one way out for each thing that can stand under the name
+    document: Mapping[str, Any], seen: Observed, uid: str
+) -> tuple[Write | None, Trouble | None]:
     """One wanted object: the write it needs, and what is in the way."""
     name = name_of(document)
     live = seen.children.get(name)

@@ -88,8 +88,8 @@ def place(ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inven
         pool = pool_of(placement, inventory)
         if pool is None or not waiting:
             continue
-        for nodes in assign(site_of(pool, request).nodes, placement.layout, len(waiting)):
-            seats.append(Seat(waiting.pop(0), index, nodes))
+        room = assign(site_of(pool, request).nodes, placement.layout, len(waiting))
+        seats.extend(Seat(waiting.pop(0), index, nodes) for nodes in room)
     return seats
 
 

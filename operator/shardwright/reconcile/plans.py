@@ -23,6 +23,8 @@ from shardwright.reconcile.types import Gpus, ModelFacts, Observed
 from shardwright.status import health
 from shardwright.status.observed import ObservedReplica
 
+NO_SEATS = Seating(())
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -37,7 +39,7 @@ class Course:
     plan: Plan | None = None
     shown_plan: Plan | None = None
     """A plan of the live spec that found no layout, to be told to the user."""
-    seating: Seating = Seating(())
+    seating: Seating = NO_SEATS
     wanted: int = 0
     derived_replicas: int | None = None
     write_replicas: int | None = None

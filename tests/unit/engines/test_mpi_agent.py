@@ -125,9 +125,7 @@ def test_a_users_plain_shell_needs_no_profile(tmp_path, port, follower):
         ({}, "orted 'unclosed", "only orted or prted is started here"),
     ],
 )
-def test_anyone_else_is_refused_and_told_why_and_the_follower_waits_on(  # noqa: PLR0917
-    tmp_path, port, follower, facts, command, said
-):
+def test_anyone_else_is_refused_and_told_why_and_the_follower_waits_on(tmp_path, port, follower, facts, command, said):
     process = follower()
     status, output = Pod(tmp_path / "other", port, **facts).run("rsh", "127.0.0.1", command)
     assert status == 1

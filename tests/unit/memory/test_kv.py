@@ -42,9 +42,7 @@ def ask(model, layout=None, gpu="H100", version="0.32.0", memory_bytes=None, **o
         ("zai-org/GLM-5.1", 8, "0.20.0", 19.55, 341_504, {"max_model_len": 202752, "kv_cache_dtype": "fp8"}),
     ],
 )
-def test_tokens_as_logged(  # noqa: PLR0917
-    model, tensor, version, gib, tokens, options
-):
+def test_tokens_as_logged(model, tensor, version, gib, tokens, options):
     given = {"kv_cache_memory_bytes": round(gib * GIB), **options}
     found = ask(model, Layout(tensor), version=version, **given).kv_cache_tokens
     assert found == pytest.approx(tokens, rel=0.002)

@@ -13,7 +13,9 @@ from shardwright.reconcile.codec import CodecError, decode, encode
 MEMORY = MemoryForecast(80, 70, (RankMemory(1, 2, 3, 4, 5),), 100, 3, 4096, fits=True, assumptions=("a",))
 PLAN = Plan(
     placements=(
-        Placement("h100-8", "H100", "nvidia", "nvidia.com/gpu", Layout(4, 2), 1, 2, MEMORY, (("a", "b"),), (("k", "v"),)),
+        Placement(
+            "h100-8", "H100", "nvidia", "nvidia.com/gpu", Layout(4, 2), 1, 2, MEMORY, (("a", "b"),), (("k", "v"),)
+        ),
     ),
     rejected=(Rejection("p", "TP1", Reason.SLOWER, 2, 1, "x"),),
     assumptions=("one",), why="because", context_length=4096, derived_replicas=2,
