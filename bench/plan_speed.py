@@ -48,11 +48,12 @@ def small() -> Inventory:
 
 
 def forget() -> None:
-    """Empty all that planning keeps between plans, but not the facts of engine versions."""
+    """Empty all that planning keeps between plans, but not the catalogue and the facts of engine versions."""
     for name, module in list(sys.modules.items()):
-        if name.startswith(("shardwright.plan.", "shardwright.models.profile")) and not name.endswith("_versions"):
+        if name.startswith("shardwright.plan."):
             for kept in vars(module).values():
-                if hasattr(kept, "cache_clear") and kept is not version_facts:
+                ours = getattr(kept, "__module__", "").startswith(("shardwright.plan.", "shardwright.models."))
+                if ours and hasattr(kept, "cache_clear") and kept is not version_facts:
                     kept.cache_clear()
 
 
