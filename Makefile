@@ -20,7 +20,7 @@ demo: ## A kind cluster with pretended GPU nodes, the operator by Helm, three de
 demo-down: ## Take the demo away
 	@e2e/cluster/kind-down.sh $(DEMO)
 
-test: setup test-unit test-control-plane e2e ## All three rings of tests, set-up included
+test: setup lint test-unit test-control-plane e2e ## Lint and all three rings of tests, set-up included
 
 test-unit: ## Ring 1: pure tests and properties, seconds
 	@e2e/cluster/setup.sh python
