@@ -21,7 +21,7 @@ class Settings:
     """Namespaces to serve; empty = all."""
     own_namespace: str = "shardwright-system"
     """Where the operator itself runs: its certificate and its Events about itself go there."""
-    workers: int = 16
+    workers: int = 32
     resync_seconds: float = 180
     key_interval_seconds: float = 0.1
     """Least time between two starts of the reconcile of one deployment."""
