@@ -73,7 +73,7 @@ def wait_for(
 
 
 def wait_available(
-    cluster: ControlPlane, namespace: str, name: str, replicas: int | None = None, within_seconds: float = 30
+    cluster: ControlPlane, namespace: str, name: str, replicas: int | None = None, within_seconds: float = 90
 ) -> Object:
     """Wait until all wanted replicas are ready."""
 
