@@ -38,6 +38,17 @@ class _Replica:
     ready: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """All that one decision is made from."""
+
+    seen: Observed
+    live: Mapping[int, LiveReplica]
+    gpus: Gpus
+    settings: ManifestSettings
+    now: str
+
+
 def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> Decision:
     """Everything to write for one deployment; empty where all stands as it should, or the deployment is going.
 
@@ -49,7 +60,7 @@ def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> 
     course = settle(seen, live, gpus)
     if course.active is None:
         return _nothing_runs(seen, course, now)
-    return _run(seen, course, course.active, live, gpus, settings, now)
+    return _run(_Scene(seen, live, gpus, settings, now), course, course.active)
 
 
 def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
@@ -60,23 +71,16 @@ def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
     return _with_status(seen, situation, Decision(waiting=course.accepted is not None))
 
 
-def _run(
-    seen: Observed,
-    course: Course,
-    active: Accepted,
-    live: Mapping[int, LiveReplica],
-    gpus: Gpus,
-    settings: ManifestSettings,
-    now: str,
-) -> Decision:
+def _run(scene: _Scene, course: Course, active: Accepted) -> Decision:
     """A plan runs: bring objects to it."""
+    seen, live = scene.seen, scene.live
     assert course.plan is not None
-    replicas = [_judge_replica(seat, course.plan, active, live, seen, now) for seat in course.seating.seats]
+    replicas = [_judge_replica(seat, course.plan, active, scene) for seat in course.seating.seats]
     suspended = active.spec.suspend
     trouble: Trouble | None = None
     try:
         wanted = [] if suspended else _assignments(replicas)
-        documents = build(_identity(seen), active.spec, active.profile, course.plan, wanted, settings)
+        documents = build(_identity(seen), active.spec, active.profile, course.plan, wanted, scene.settings)
     except UnrenderableError as error:
         documents, trouble = [], Trouble(error.reason, error.message)
     documents = [_with_life(document, replicas) for document in documents]
@@ -87,7 +91,7 @@ def _run(
     situation = _situation(
         seen,
         course,
-        now,
+        scene.now,
         spec=active.spec,
         plan=course.shown_plan if course.shown_plan and not course.shown_plan.placements else plan,
         plan_hash=_hash_of(documents),
@@ -102,7 +106,7 @@ def _run(
         delete=(
             *comparison.delete,
             *_pod_deletions(replicas, documents, held),
-            *_stranded_pods(live, gpus),
+            *_stranded_pods(live, scene.gpus),
             *_old_revisions(seen, course),
         ),
         reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
@@ -118,10 +122,9 @@ def _run(
 # One replica
 
 
-def _judge_replica(
-    seat: Seat, plan: Plan, active: Accepted, live: Mapping[int, LiveReplica], seen: Observed, now: str
-) -> _Replica:
-    found = live.get(seat.replica) or LiveReplica(seat.replica, None, (), (), 0)
+def _judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: _Scene) -> _Replica:
+    seen = scene.seen
+    found = scene.live.get(seat.replica) or LiveReplica(seat.replica, None, (), (), 0)
     observed = ObservedReplica(
         id=seat.replica,
         nodes=seat.nodes,
@@ -135,7 +138,7 @@ def _judge_replica(
     formed = seen.formed.get(seat.replica)
     replaced = formed is not None and formed.incarnation == found.incarnation and bool(formed.uids - _uids(found))
     history = History(moved=seat.moved, was_ready=was_ready, lost_a_pod=replaced)
-    alive = life(found, observed, state, active.spec.restart, now, history)
+    alive = life(found, observed, state, history, (active.spec.restart, scene.now))
     observed = replace(observed, incarnation=alive.incarnation)
     if alive.gave_up:
         message = f"given up after {alive.count} restarts; first: {alive.culprit}"

@@ -33,7 +33,7 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str
     return tuple(sorted(_compare(wanted, live, "", "")))
 
 
-def _compare(wanted: Any, live: Any, path: str, field: str) -> Iterator[str]:
+def _compare(wanted: object, live: object, path: str, field: str) -> Iterator[str]:
     if isinstance(wanted, dict):
         yield from _compare_maps(wanted, live, path, field)
     elif isinstance(wanted, list | tuple):
@@ -42,7 +42,7 @@ def _compare(wanted: Any, live: Any, path: str, field: str) -> Iterator[str]:
         yield f"{path}={live!r}"
 
 
-def _compare_maps(wanted: Mapping[str, Any], live: Any, path: str, field: str) -> Iterator[str]:
+def _compare_maps(wanted: Mapping[str, Any], live: object, path: str, field: str) -> Iterator[str]:
     if not isinstance(live, dict):
         if wanted or live is not None:
             yield f"{path}={live!r}"
@@ -54,7 +54,7 @@ def _compare_maps(wanted: Mapping[str, Any], live: Any, path: str, field: str) -
         yield from _compare(value, live.get(name), f"{path}.{name}", inner)
 
 
-def _compare_lists(wanted: Sequence[Any], live: Any, path: str, field: str) -> Iterator[str]:
+def _compare_lists(wanted: Sequence[Any], live: object, path: str, field: str) -> Iterator[str]:
     if not isinstance(live, list):
         yield f"{path}={live!r}"
         return
@@ -80,11 +80,11 @@ def _key(item: Mapping[str, Any], field: str) -> tuple[str, ...]:
     return tuple(str(item.get(name)) for name in MERGE_KEYS[field])
 
 
-def _empty(value: Any) -> bool:
+def _empty(value: object) -> bool:
     return value is None or value in ({}, [], ())
 
 
-def _same_leaf(wanted: Any, live: Any, field: str) -> bool:
+def _same_leaf(wanted: object, live: object, field: str) -> bool:
     if wanted == live and type(wanted) is type(live):
         return True
     if field in QUANTITY_FIELDS and live is not None:
@@ -92,7 +92,7 @@ def _same_leaf(wanted: Any, live: Any, field: str) -> bool:
     return wanted in ("", False, 0) and live is None
 
 
-def _quantity(value: Any) -> Decimal | None:
+def _quantity(value: object) -> Decimal | None:
     text = str(value)
     for suffix, power in _BINARY.items():
         if text.endswith(suffix):

@@ -59,9 +59,13 @@ class History:
 
 
 def life(
-    live: LiveReplica, seen: ObservedReplica, health: ReplicaHealth, policy: RestartSpec, now: str, history: History
+    live: LiveReplica, seen: ObservedReplica, health: ReplicaHealth, history: History, rules: tuple[RestartSpec, str]
 ) -> Life:
-    """Judge one replica: the incarnation that it shall have, and what is to be remembered of its restarts."""
+    """Judge one replica: the incarnation that it shall have, and what is to be remembered of its restarts.
+
+    `rules` are the user's policy and the time, RFC 3339.
+    """
+    policy, now = rules
     known = Life(
         incarnation=live.incarnation,
         count=number(live.annotation(labels.RESTART_COUNT)),
