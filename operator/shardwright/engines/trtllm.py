@@ -19,7 +19,7 @@ from shardwright.engines.context import GroupContext, Rendering, UnrenderableErr
 from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
 from shardwright.engines.mpi import LAUNCH_PORT, agent_file, follower_command, launch_env, launch_volume, world
 from shardwright.engines.options import arguments, canonical
-from shardwright.engines.program import FILES_PATH, SERVING_PORT, PodProgram, Variable
+from shardwright.engines.program import FILES_PATH, SERVING_PORT, PodProgram, Variable, shared_memory_bytes
 from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
 
 SERVER, LAUNCHER = "trtllm-serve", "trtllm-llmapi-launch"
@@ -28,8 +28,6 @@ PLAIN = re.compile(r"[^\s*?\[\]]+")
 OPTIONS_FILE = "llm-api-options.yaml"
 FRACTION = "kv_cache_free_gpu_memory_fraction"
 CACHE_CONFIG = "kv_cache_config"
-SHM_BASE_BYTES = 1 << 30
-SHM_PER_GPU_BYTES = 2 << 30
 
 
 def program(rendering: Rendering) -> PodProgram:
@@ -49,7 +47,7 @@ def program(rendering: Rendering) -> PodProgram:
         startup=startup,
         readiness=readiness,
         liveness=liveness,
-        shm_bytes=SHM_BASE_BYTES + SHM_PER_GPU_BYTES * layout.gpus_per_pod,
+        shm_bytes=shared_memory_bytes(layout.gpus_per_pod),
         grace_seconds=context.grace_seconds,
         pre_stop_seconds=context.pre_stop_seconds,
         volumes=(*location.volumes, cache_volume(context.cache_host_path)),

@@ -7,16 +7,13 @@ from shardwright.api.reasons import Reason
 from shardwright.engines.context import Rendering, UnrenderableError
 from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
 from shardwright.engines.options import arguments
-from shardwright.engines.program import SERVING_PORT, PodProgram, Variable
+from shardwright.engines.program import SERVING_PORT, PodProgram, Variable, shared_memory_bytes
 from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
 from shardwright.engines.words import quantization_arguments
 
 MASTER_PORT = 29501
 """torch rendezvous of a group; vLLM's own default, stated so that it is one number everywhere."""
 DATA_PARALLEL_PORT = 29550
-SHM_BASE_BYTES = 1 << 30
-SHM_PER_GPU_BYTES = 2 << 30
-"""Message queues take 10 x 16 MiB each and NCCL more; vLLM's documentation gives 16 GiB to eight GPUs."""
 
 
 def program(rendering: Rendering) -> PodProgram:
@@ -46,7 +43,7 @@ def program(rendering: Rendering) -> PodProgram:
         startup=startup,
         readiness=readiness,
         liveness=liveness,
-        shm_bytes=SHM_BASE_BYTES + SHM_PER_GPU_BYTES * layout.gpus_per_pod,
+        shm_bytes=shared_memory_bytes(layout.gpus_per_pod),
         grace_seconds=context.grace_seconds,
         pre_stop_seconds=context.pre_stop_seconds,
         volumes=(*location.volumes, cache_volume(context.cache_host_path)),

@@ -7,7 +7,7 @@ from shardwright.api.reasons import Reason
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _KINDS = frozenset(
-    {"InferenceDeployment", "Node", "Pod", "Service", "ConfigMap", "Event", "ResourceQuota", "StatefulSet",
+    {"InferenceDeployment", "Node", "Pod", "Service", "ConfigMap", "Event", "StatefulSet",
      "ControllerRevision", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Secret", "APIService"}
 )  # fmt: skip
 _VERBS = frozenset({"get", "list", "watch", "apply", "patch", "create", "delete"})
