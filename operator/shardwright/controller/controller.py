@@ -27,11 +27,12 @@ from shardwright.manifests.build import ManifestSettings
 from shardwright.metrics.own import OperatorMetrics
 from shardwright.queue import KeyedQueue
 from shardwright.reconcile import revision
-from shardwright.reconcile.decide import decide, trouble_decision
+from shardwright.reconcile.decide import decide
 from shardwright.reconcile.diff import differences
 from shardwright.reconcile.facts import hub_question, volume_question
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
+from shardwright.reconcile.telling import trouble_decision
 from shardwright.reconcile.types import ChildName, Decision, ModelFacts, Observed, Write
 from shardwright.settings import Settings
 

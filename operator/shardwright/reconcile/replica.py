@@ -1,0 +1,150 @@
+"""One wanted replica with all that is found out about it: where it sits, what lives of it, how it fares, its next life.
+
+Decides nothing about writes; knows no manifests but the set's annotations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shardwright.api import labels
+from shardwright.api.reasons import Reason
+from shardwright.manifests.build import ManifestSettings, ReplicaAssignment
+from shardwright.manifests.hashes import stamp
+from shardwright.plan.types import Plan
+from shardwright.reconcile.accept import Accepted
+from shardwright.reconcile.live import SET, LiveReplica, number
+from shardwright.reconcile.placing import Seat, Seating
+from shardwright.reconcile.restarts import History, Life, life
+from shardwright.reconcile.types import Formed, Gpus, Observed
+from shardwright.status import ObservedReplica, health
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that one decision is made from."""
+
+    seen: Observed
+    live: Mapping[int, LiveReplica]
+    gpus: Gpus
+    settings: ManifestSettings
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One wanted replica with all that was found out about it."""
+
+    seat: Seat
+    live: LiveReplica
+    seen: ObservedReplica
+    life: Life
+    ready: bool
+
+
+def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Replica:
+    """Look at a replica's pods and past: how it fares, and whether its group is to be made anew."""
+    seen = scene.seen
+    found = scene.live.get(seat.replica) or LiveReplica(seat.replica, None, (), (), 0)
+    observed = ObservedReplica(
+        id=seat.replica,
+        nodes=seat.nodes,
+        group_size=plan.placements[seat.placement_index].layout.nodes_per_replica,
+        incarnation=found.incarnation,
+        pods=tuple(pod for _, pod in found.pods),
+    )
+    state = health(observed)
+    told = next((row for row in _told(seen) if number(row.get("id")) == seat.replica), {})
+    was_ready = bool(told.get("ready")) and number(told.get("incarnation")) == found.incarnation
+    formed = seen.formed.get(seat.replica)
+    replaced = formed is not None and formed.incarnation == found.incarnation and bool(formed.uids - _uids(found))
+    history = History(moved=seat.moved, was_ready=was_ready, lost_a_pod=replaced)
+    alive = life(found, observed, state, history, (active.spec.restart, scene.now))
+    observed = replace(observed, incarnation=alive.incarnation)
+    if alive.gave_up:
+        message = f"given up after {alive.count} restarts; first: {alive.culprit}"
+        observed = replace(observed, trouble=Reason.RESTART_BUDGET_SPENT, message=message)
+    elif alive.incarnation > found.incarnation and alive.culprit and not seat.moved:
+        observed = replace(observed, trouble=_reason(alive.culprit), message=f"the group is made anew: {alive.culprit}")
+    elif alive.due_in_seconds and not state.ready:
+        observed = replace(
+            observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}"
+        )
+    return Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
+
+
+def _uids(live: LiveReplica) -> frozenset[str]:
+    return frozenset(str(raw["metadata"].get("uid")) for raw, pod in live.pods if not pod.terminating)
+
+
+def formed(replicas: list[Replica]) -> dict[int, Formed]:
+    """Groups of several pods that are whole now; those that are not keep what is known of them."""
+    return {
+        one.seat.replica: Formed(one.life.incarnation, _uids(one.live))
+        for one in replicas
+        if one.seen.group_size > 1 and one.ready
+    }
+
+
+def _reason(culprit: str) -> Reason:
+    word = culprit.partition(":")[0]
+    return Reason(word) if word in set(Reason) else Reason.POD_RESTARTED
+
+
+def assignments(replicas: list[Replica]) -> list[ReplicaAssignment]:
+    """Reduce replicas to what their objects are built from."""
+    return [
+        ReplicaAssignment(one.seat.replica, one.seat.placement_index, one.seat.nodes, one.life.incarnation)
+        for one in replicas
+    ]
+
+
+def with_life(document: dict[str, Any], replicas: list[Replica]) -> dict[str, Any]:
+    """Add what a set must remember of its group's restarts."""
+    if document["kind"] != SET:
+        return document
+    id_ = number(document["metadata"]["labels"].get(labels.REPLICA))
+    notes = next((one.life.annotations() for one in replicas if one.seat.replica == id_), {})
+    if not notes:
+        return document
+    metadata = document["metadata"]
+    return stamp(
+        {**document, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}}
+    )
+
+
+def shown(replicas: list[Replica], seating: Seating, live: Mapping[int, LiveReplica]) -> list[Replica]:
+    """Replicas as status lists them: those with seats, and those that wait for GPUs."""
+    waiting = []
+    for id_ in seating.waiting:
+        found = live.get(id_) or LiveReplica(id_, None, (), (), 0)
+        lost = [node for node in found.told_nodes if node in seating.lost_nodes]
+        reason = Reason.NODE_LOST if lost else Reason.WAITING_FOR_GPUS
+        message = f"node {lost[0]} is gone and no other has room" if lost else "no node has enough free GPUs"
+        observed = ObservedReplica(
+            id_,
+            found.told_nodes if lost else (),
+            1,
+            found.incarnation,
+            tuple(pod for _, pod in found.pods),
+            reason,
+            message,
+        )
+        waiting.append(Replica(Seat(id_, 0, ()), found, observed, Life(found.incarnation), ready=False))
+    return [*replicas, *waiting]
+
+
+def replica_of(document: Mapping[str, Any]) -> int:
+    """Id of the replica that an object belongs to; -1 = the deployment's own."""
+    marks = document["metadata"].get("labels") or {}
+    return number(marks[labels.REPLICA]) if labels.REPLICA in marks else -1
+
+
+def set_of(documents: list[dict[str, Any]], replica: int) -> dict[str, Any] | None:
+    """Find the set that a replica shall have."""
+    return next((d for d in documents if d["kind"] == SET and replica_of(d) == replica), None)
+
+
+def _told(seen: Observed) -> list[Mapping[str, Any]]:
+    rows = (seen.deployment.get("status") or {}).get("replicaStates")
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []

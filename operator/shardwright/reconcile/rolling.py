@@ -1,0 +1,76 @@
+"""Which of a replica's objects and pods are due now: a changed spec reaches one replica after the other.
+
+A pod is deleted only when its set would make it otherwise, and never where the replica's turn has not come.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from shardwright.api import labels
+from shardwright.manifests.hashes import same_plan
+from shardwright.reconcile.live import LiveReplica
+from shardwright.reconcile.objects import Comparison, compare, name_of
+from shardwright.reconcile.replica import Replica, replica_of, set_of
+from shardwright.reconcile.rollout import Standing, turns
+from shardwright.reconcile.types import Deletion, Gpus, Observed
+from shardwright.status import Trouble
+
+
+def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
+    """See a replica as the roll does."""
+    wanted = set_of(documents, one.seat.replica)
+    if wanted is None or not one.live.exists:
+        return Standing(one.seat.replica, outdated=False, ready=one.ready)
+    outdated = not same_plan(one.live.plan_hash, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
+    stale = any(_stale_pods(one, one.live.incarnation, one.live.plan_hash))
+    return Standing(one.seat.replica, outdated, one.ready, settled=not stale)
+
+
+def held_back(standings: list[Standing], max_unavailable: int) -> frozenset[int]:
+    """Outdated replicas whose turn has not come."""
+    return frozenset(one.id for one in standings if one.outdated) - turns(standings, max_unavailable)
+
+
+def compare_due(
+    documents: list[dict[str, Any]], seen: Observed, held: frozenset[int], trouble: Trouble | None
+) -> Comparison:
+    """All objects but those of replicas that are held back; a plan that cannot be rendered removes nothing."""
+    due = [document for document in documents if replica_of(document) not in held]
+    keep = {name_of(document) for document in documents} | {
+        name for name, child in seen.children.items() if replica_of(child) in held
+    }
+    comparison = compare(due, seen, keep)
+    return replace(comparison, delete=()) if trouble else comparison
+
+
+def pod_deletions(
+    replicas: list[Replica], documents: list[dict[str, Any]], held: frozenset[int]
+) -> tuple[Deletion, ...]:
+    """Pods that their own set would make otherwise; the set must say so already, or do so by this very decision."""
+    found: list[Deletion] = []
+    for one in replicas:
+        wanted = set_of(documents, one.seat.replica)
+        if one.seat.replica not in held and wanted is not None and one.live.exists:
+            found += _stale_pods(one, one.life.incarnation, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
+    return tuple(found)
+
+
+def _stale_pods(one: Replica, incarnation: int, version: str) -> Iterator[Deletion]:
+    """Pods of an older incarnation or of another version."""
+    for raw, pod in one.live.pods:
+        plan = str((raw["metadata"].get("annotations") or {}).get(labels.PLAN_HASH, ""))
+        if pod.terminating:
+            continue
+        if pod.incarnation < incarnation:
+            yield Deletion("Pod", raw, "it is of an older incarnation")
+        elif not same_plan(plan, version):
+            yield Deletion("Pod", raw, "it is of an older version")
+
+
+def stranded_pods(live: Mapping[int, LiveReplica], gpus: Gpus) -> Iterator[Deletion]:
+    """Pods that wait for a kubelet whose node is gone: nobody else will ever end them, and their names are needed."""
+    for replica in live.values():
+        for raw, pod in replica.pods:
+            if pod.terminating and pod.node and not gpus.node_exists(pod.node):
+                yield Deletion("Pod", raw, f"its node {pod.node} is gone", grace_seconds=0)
