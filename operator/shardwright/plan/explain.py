@@ -45,6 +45,20 @@ def _placement(placement: Placement) -> str:
     return f"{where}: {gib(used)} of {gib(memory.total_bytes)} used before KV cache, {holds}{each}"
 
 
+def better_by(running: Plan, best: Plan, have: int, could: int, unit: str) -> str:
+    """Name the better plan and the figure that makes it so."""
+    return f"{_layouts(best)} would give {could:,} {unit} instead of the {have:,} of {_layouts(running)}"
+
+
+def instead_of_broken(best: Plan, lost: Rejection) -> str:
+    """What could run instead of a layout that is no longer valid."""
+    return f"{_layouts(best)} would do; what runs is no longer possible: {rejection(lost)}"
+
+
+def _layouts(plan: Plan) -> str:
+    return ", ".join(f"{p.replicas} × {p.layout.text} on {p.product}" for p in plan.placements)
+
+
 def _used(memory: MemoryForecast, index: int) -> int:
     rank = memory.ranks[index]
     return rank.weights_bytes + rank.activation_bytes + rank.non_torch_bytes + rank.cuda_graph_bytes

@@ -100,13 +100,14 @@ def _common(options: Sequence[Option], request: PlanRequest) -> Callable[[Option
     """
     mixed = request.allow_mixed_products
     pools = {option.pool.name: option.pool for option in options}
-    liked = {name: _preference(pool, request.gpu_products) for name, pool in pools.items()}
+    liked = {name: preference(pool, request.gpu_products) for name, pool in pools.items()}
     return lambda o: (
         o.short_of_pool, 0 if mixed else o.short, -o.fit.memory.context_length, liked[o.pool.name],
     )  # fmt: skip
 
 
-def _preference(pool: Pool, wanted: Sequence[str]) -> int:
+def preference(pool: Pool, wanted: Sequence[str]) -> int:
+    """Position of the pool's product in the user's order; past the end where it is not named."""
     if not wanted:
         return 0
     names = {pool.product.name.casefold(), *(label.casefold() for label in pool.product.labels)}

@@ -87,13 +87,14 @@ class Fit:
 def fits(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -> tuple[Fit, ...]:
     """Those of `verdicts` that refuse nothing."""
     return tuple(
-        _fit(kind, verdict, verdict.memory, verdict.cost)
+        fit_of(kind, verdict, verdict.memory, verdict.cost)
         for verdict in verdicts(question, kind, most_pods, shorten)
         if not verdict.rejections and verdict.memory and verdict.cost
     )
 
 
-def _fit(kind: Pool, verdict: Verdict, memory: MemoryForecast, speed: Cost) -> Fit:
+def fit_of(kind: Pool, verdict: Verdict, memory: MemoryForecast, speed: Cost) -> Fit:
+    """The figures of a verdict that refuses nothing."""
     cut = verdict.layout
     gpus, pods, per_pod, node = cut.gpus_per_replica, cut.nodes_per_replica, cut.gpus_per_pod, kind.gpus_per_node
     per_gpu = speed.milli_tokens_per_second * (node // per_pod * per_pod) // (gpus * node)
