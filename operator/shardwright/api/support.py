@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shardwright.api.problems import FieldProblem
 from shardwright.api.reasons import Reason
-from shardwright.api.spec import EngineName, InferenceDeploymentSpec, Replan, RouterMode, ScalingMode
+from shardwright.api.spec import EngineName, InferenceDeploymentSpec, RouterMode, ScalingMode
 
 QUEUE_DEPTH, REQUESTS_IN_HAND = "queueDepth", "requestsInHand"
 METRIC_TYPES = (QUEUE_DEPTH, REQUESTS_IN_HAND)
@@ -70,11 +70,6 @@ _ROWS = (
         "spec.rollout.maxSurge",
         lambda spec: spec.rollout.max_surge > 0,
         "replicas beyond the wanted number are not made during a rollout yet: use 0",
-    ),
-    _Row(
-        "spec.rollout.replan",
-        lambda spec: spec.rollout.replan is Replan.ALWAYS,
-        "running layouts are not replaced by better ones yet: use WhenBroken or Never",
     ),
 )
 

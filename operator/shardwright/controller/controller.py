@@ -138,6 +138,7 @@ class Controller:
             self.queue.add(key)
 
     # Reconciles
+            memory.better = None
 
     async def reconcile(self, key: Key) -> None:
         """Bring one deployment to what it should be; never raises."""
@@ -192,6 +193,7 @@ class Controller:
         return seen, decision
 
     def _verify(self, key: Key, memory: Memory, seen: Observed, decision: Decision) -> None:
+        memory.better = memory.better if decision.better is None else decision.better
         """Remember which live objects need no comparison until they or the wish change."""
         fingerprints = self.store.fingerprints(key)
         due = {name_of(write.document) for write in (*decision.keep, *decision.apply)}
@@ -213,6 +215,7 @@ class Controller:
             verified=self._verified(key, memory),
             stubborn=dict(memory.stubborn),
             refused=dict(memory.refused),
+            better=memory.better,
         )
 
     def _verified(self, key: Key, memory: Memory) -> dict[ChildName, str]:

@@ -22,4 +22,6 @@ class Memory:
     facts: ModelFacts | None = None
     facts_of: str = ""
     """Name of the ConfigMap that `facts` were read from."""
+    better: str | None = None
+    """The better layout that was found on the last slow look; None = look again."""
     waiting: bool = False

@@ -5,25 +5,32 @@ The layout is given; moving to an equal node is repair, not a new plan. Knows no
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shardwright.inventory import Inventory
 from shardwright.plan.room import assign
 from shardwright.plan.site import site_of
 from shardwright.plan.types import Placement, Plan, PlanRequest
-from shardwright.plan.validity import pool_of
+from shardwright.plan.validity import arrived, pool_of
 from shardwright.reconcile.live import LiveReplica
 from shardwright.reconcile.types import Gpus
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A replica with its nodes. `moved` = it had other nodes before, so that its group must be made anew."""
+    """A replica with its nodes."""
 
     replica: int
     placement_index: int
     nodes: tuple[str, ...]
     moved: bool = False
+    """It had other nodes before and runs there no more, so that its group must be made anew."""
+    leaves: bool = False
+    """Its pods run where the plan wants none: they go when its turn comes, or stay while it has no other nodes."""
+
+    def stuck(self, bound: Sequence[str]) -> bool:
+        """Whether it should leave and has nowhere to go."""
+        return self.leaves and Counter(self.nodes) == Counter(bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ def keep_seats(
     """Seats under a plan that stays: standing replicas keep theirs, new and homeless ones are placed."""
     seats: list[Seat] = []
     homeless: list[int] = []
+    leaving: list[int] = []
     lost: set[str] = set()
     for id_ in ids:
         replica = live.get(id_)
@@ -50,13 +58,18 @@ def keep_seats(
         lost |= {node for node in nodes if not gpus.node_exists(node)}
         if replica and nodes and index is not None and _still_good(replica, nodes, plan.placements[index], gpus):
             seats.append(Seat(id_, index, nodes))
+        elif replica and misplaced(replica, plan, gpus):
+            leaving.append(id_)
         else:
             homeless.append(id_)
-    if homeless:
-        affordable = _affordable(plan, request, len(seats))
-        placed = place(homeless[:affordable], plan, request, gpus.inventory(free_replicas=frozenset(homeless)))
+    if homeless or leaving:
+        affordable = _affordable(plan, request, len(seats) + len(leaving))
+        asking = [*homeless[:affordable], *leaving]
+        free = gpus.inventory(free_replicas=frozenset((*homeless, *leaving)))
         had = {id_ for id_ in homeless if id_ in live and live[id_].set is not None}
-        seats += [Seat(seat.replica, seat.placement_index, seat.nodes, moved=seat.replica in had) for seat in placed]
+        placed = place(asking, plan, request, free)
+        seats += [replace(s, moved=s.replica in had, leaves=s.replica in leaving) for s in placed]
+        seats += _stuck_seats(set(leaving) - {seat.replica for seat in seats}, live, plan)
     seated = {seat.replica for seat in seats}
     return Seating(
         tuple(sorted(seats, key=lambda seat: seat.replica)),
@@ -65,7 +78,23 @@ def keep_seats(
     )
 
 
-def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan) -> Seating:
+def _stuck_seats(ids: Iterable[int], live: Mapping[int, LiveReplica], plan: Plan) -> Iterable[Seat]:
+    """Replicas that should leave and find no room: what runs goes on running where it is."""
+    sizes = {placement.layout.nodes_per_replica: index for index, placement in enumerate(plan.placements)}
+    for id_ in sorted(ids):
+        nodes = live[id_].bound_nodes
+        yield Seat(id_, sizes.get(len(nodes), 0), nodes, leaves=True)
+
+
+def misplaced(replica: LiveReplica, plan: Plan, gpus: Gpus) -> bool:
+    """Whether pods of it are bound to GPUs that the plan does not use, such as those of the plan before."""
+    pools = [pool_of(placement, gpus.fleet) for placement in plan.placements]
+    planned = {node.name for pool in pools if pool for node in pool.nodes}
+    known = {node.name for pool in gpus.fleet.pools for node in pool.nodes}
+    return any(node in known and node not in planned for node in replica.bound_nodes)
+
+
+def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, gpus: Gpus) -> Seating:
     """Seats under a new plan: each replica takes the planned nodes that overlap most with those it has."""
     offered = [(index, nodes) for index, p in enumerate(plan.placements) for nodes in p.replica_nodes]
     seats: list[Seat] = []
@@ -75,7 +104,7 @@ def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan) -
         mine = Counter(seat_nodes(live[id_])) if id_ in live else Counter[str]()
         best = max(range(len(offered)), key=lambda at: ((mine & Counter(offered[at][1])).total(), -at))
         index, nodes = offered.pop(best)
-        seats.append(Seat(id_, index, nodes))
+        seats.append(Seat(id_, index, nodes, leaves=id_ in live and misplaced(live[id_], plan, gpus)))
     seated = {seat.replica for seat in seats}
     return Seating(tuple(seats), tuple(id_ for id_ in ids if id_ not in seated))
 
@@ -85,11 +114,11 @@ def place(ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inven
     waiting = list(ids)
     seats: list[Seat] = []
     for index, placement in enumerate(plan.placements):
-        pool = pool_of(placement, inventory)
-        if pool is None or not waiting:
-            continue
-        room = assign(site_of(pool, request).nodes, placement.layout, len(waiting))
-        seats.extend(Seat(waiting.pop(0), index, nodes) for nodes in room)
+        for pool in (*arrived(placement, inventory), pool_of(placement, inventory)):
+            if pool is None or not waiting:
+                continue
+            room = assign(site_of(pool, request).nodes, placement.layout, len(waiting))
+            seats.extend(Seat(waiting.pop(0), index, nodes) for nodes in room)
     return seats
 
 
@@ -115,8 +144,14 @@ def _placement_of(nodes: Sequence[str], plan: Plan, gpus: Gpus) -> int | None:
         return None
     for index, placement in enumerate(plan.placements):
         pool = pool_of(placement, gpus.fleet)
-        if pool and placement.layout.nodes_per_replica == len(nodes) and nodes[0] in {node.name for node in pool.nodes}:
+        if placement.layout.nodes_per_replica != len(nodes):
+            continue
+        if pool and nodes[0] in {node.name for node in pool.nodes}:
             return index
+        if placement.expected and set(placement.pool_selector) <= set(gpus.labels_of(nodes[0])):
+            return index
+    if any(nodes[0] == node.name for pool in gpus.fleet.pools for node in pool.nodes):
+        return None
     same_size = [i for i, p in enumerate(plan.placements) if p.layout.nodes_per_replica == len(nodes)]
     return same_size[0] if len(same_size) == 1 else None
 

@@ -1,7 +1,7 @@
 """Which spec and plan are acted on: the live spec if it is accepted and finds a layout, else the last accepted one.
 
-A running layout is kept while it is valid. It changes on a changed wish, on loss of what it needs, and never for a
-better one.
+A running layout is kept while it is valid. It changes on a changed wish, on loss of what it needs, and for a better one
+only where the user asked for that; else the better one is named.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from shardwright.api.problems import FieldProblem
 from shardwright.api.spec import Replan
+from shardwright.plan.better import better
 from shardwright.plan.choose import choose
 from shardwright.plan.types import Plan, PlanRequest
 from shardwright.plan.validity import still_valid
@@ -47,7 +48,8 @@ class Course:
     to_keep: Kept | None = None
     """To be kept before anything is made from it."""
     kept_number: int = 0
-    better: str = ""
+    better: str | None = None
+    """The better layout that is possible, in words; empty = none, None = nobody looked."""
 
 
 def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Course:
@@ -59,7 +61,7 @@ def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Cours
     ask = wanted(raw if isinstance(raw, Mapping) else {}, seen.deployment.get("status") or {})
     before = _restore(kept)
     if isinstance(verdict, Accepted):
-        course = _with_live_spec(verdict, kept, before, ask, live, gpus)
+        course = _with_live_spec(Course(verdict, (), better=seen.better), kept, before, ask, live, gpus)
     else:
         course = Course(None, verdict, wanted=ask.count or 0)
         if before and kept:
@@ -68,14 +70,15 @@ def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Cours
 
 
 def _with_live_spec(
-    accepted: Accepted,
+    course: Course,
     kept: Kept | None,
     before: Accepted | None,
     ask: Wanted,
     live: Mapping[int, LiveReplica],
     gpus: Gpus,
 ) -> Course:
-    course = Course(accepted, ())
+    accepted = course.accepted
+    assert accepted is not None
     if (
         kept
         and before
@@ -86,15 +89,30 @@ def _with_live_spec(
         if accepted.raw != kept.spec or accepted.files != kept.files:
             course = replace(course, to_keep=Kept(accepted.raw, accepted.files, kept.plan))
         if not (course.seating.waiting and not course.seating.seats and _may_replan(accepted)):
-            return course
+            return _with_better(course, accepted, kept.plan, ask, live, gpus)
     plan = choose(replace(accepted.request, replicas=_asked(ask)), gpus.inventory(free_replicas=None))
     if plan.placements:
-        return _begin(course, accepted, plan, ask, live)
+        return _begin(course, accepted, plan, ask, live, gpus)
     if course.plan is not None:
         return course
     if kept and before:
         return _stay(replace(course, active=before, shown_plan=plan), before, kept.plan, ask, live, gpus)
     return replace(course, shown_plan=plan, wanted=ask.count if ask.count is not None else 1)
+
+
+def _with_better(
+    course: Course, accepted: Accepted, plan: Plan, ask: Wanted, live: Mapping[int, LiveReplica], gpus: Gpus
+) -> Course:
+    """Look for a layout that beats the running one; take it only where the user asked for that and all is well."""
+    if course.better is not None:
+        return course
+    mine = gpus.inventory(free_replicas=None)
+    best = choose(replace(accepted.request, replicas=_asked(ask)), mine)
+    found = better(plan, best, accepted.request, mine)
+    whole = [id_ for id_, serves in _worth(live, plan).items() if serves]
+    if found and accepted.spec.rollout.replan is Replan.ALWAYS and len(whole) >= len(course.seating.seats):
+        return _begin(course, accepted, best, ask, live, gpus)
+    return replace(course, better=found)
 
 
 def _stay(
@@ -114,7 +132,9 @@ def _stay(
     )
 
 
-def _begin(course: Course, accepted: Accepted, plan: Plan, ask: Wanted, live: Mapping[int, LiveReplica]) -> Course:
+def _begin(
+    course: Course, accepted: Accepted, plan: Plan, ask: Wanted, live: Mapping[int, LiveReplica], gpus: Gpus
+) -> Course:
     """A new plan begins."""
     mine_to_derive = ask.count is None or ask.derived is not None
     number = Wanted(None, None).resolve(plan.derived_replicas) if mine_to_derive else ask
@@ -124,7 +144,8 @@ def _begin(course: Course, accepted: Accepted, plan: Plan, ask: Wanted, live: Ma
         active=accepted,
         plan=plan,
         shown_plan=None,
-        seating=new_seats(choose_ids(_worth(live, plan), count), live, plan),
+        seating=new_seats(choose_ids(_worth(live, plan), count), live, plan, gpus),
+        better="",
         wanted=count,
         derived_replicas=number.derived,
         write_replicas=count if count != ask.count else None,

@@ -9,6 +9,8 @@ from typing import Any
 
 from shardwright.api import labels
 from shardwright.api.reasons import Reason
+from shardwright.inventory import is_expected
+from shardwright.inventory.expected import expected_pool_of
 from shardwright.manifests.build import ManifestSettings, ReplicaAssignment
 from shardwright.manifests.hashes import stamp
 from shardwright.plan.types import Plan
@@ -18,6 +20,9 @@ from shardwright.reconcile.placing import Seat, Seating
 from shardwright.reconcile.restarts import History, Life, life
 from shardwright.reconcile.types import Formed, Gpus, Observed
 from shardwright.status import ObservedReplica, health
+
+_WAITS = frozenset({Reason.POD_UNSCHEDULABLE, Reason.REPLICAS_STARTING})
+"""What is seen of a replica whose nodes are still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,19 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
         observed = replace(
             observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}"
         )
+    elif state.reason in _WAITS and (message := _awaited(seat, found)):
+        observed = replace(observed, trouble=Reason.WAITING_FOR_NODES, message=message)
     return Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
+
+
+def _awaited(seat: Seat, live: LiveReplica) -> str:
+    """Which nodes the replica's pods wait for; empty where all of its nodes exist."""
+    pools = sorted({expected_pool_of(node) for node in seat.nodes if is_expected(node)})
+    if not pools:
+        return ""
+    left = max(1, len(seat.nodes) - len(live.bound_nodes))
+    nodes = "a node" if left == 1 else f"{left} nodes"
+    return f"waits for {nodes} of pool {', '.join(pools)}, which an autoscaler must add"
 
 
 def _uids(live: LiveReplica) -> frozenset[str]:
@@ -94,9 +111,14 @@ def _reason(culprit: str) -> Reason:
 def assignments(replicas: list[Replica]) -> list[ReplicaAssignment]:
     """Reduce replicas to what their objects are built from."""
     return [
-        ReplicaAssignment(one.seat.replica, one.seat.placement_index, one.seat.nodes, one.life.incarnation)
+        ReplicaAssignment(one.seat.replica, one.seat.placement_index, _existing(one.seat.nodes), one.life.incarnation)
         for one in replicas
     ]
+
+
+def _existing(nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """Nodes that can be named; none where one of them is still to come."""
+    return () if any(map(is_expected, nodes)) else nodes
 
 
 def with_life(document: dict[str, Any], replicas: list[Replica]) -> dict[str, Any]:
@@ -113,8 +135,14 @@ def with_life(document: dict[str, Any], replicas: list[Replica]) -> dict[str, An
     )
 
 
-def shown(replicas: list[Replica], seating: Seating, live: Mapping[int, LiveReplica]) -> list[Replica]:
-    """Replicas as status lists them: those with seats, and those that wait for GPUs."""
+def shown(
+    replicas: list[Replica], held: frozenset[int], seating: Seating, live: Mapping[int, LiveReplica]
+) -> tuple[ObservedReplica, ...]:
+    """Replicas as status lists them: those with seats, where they are now, and those that wait for GPUs."""
+    seated = [
+        replace(one.seen, nodes=one.live.bound_nodes) if one.seat.leaves and one.seat.replica in held else one.seen
+        for one in replicas
+    ]
     waiting = []
     for id_ in seating.waiting:
         found = live.get(id_) or LiveReplica(id_, None, (), (), 0)
@@ -130,8 +158,8 @@ def shown(replicas: list[Replica], seating: Seating, live: Mapping[int, LiveRepl
             reason,
             message,
         )
-        waiting.append(Replica(Seat(id_, 0, ()), found, observed, Life(found.incarnation), ready=False))
-    return [*replicas, *waiting]
+        waiting.append(observed)
+    return (*seated, *waiting)
 
 
 def replica_of(document: Mapping[str, Any]) -> int:

@@ -3,17 +3,16 @@
 A pod is deleted only when its set would make it otherwise, and never where the replica's turn has not come.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from shardwright.api import labels
 from shardwright.manifests.hashes import same_plan
-from shardwright.reconcile.live import LiveReplica
 from shardwright.reconcile.objects import Comparison, compare, name_of
 from shardwright.reconcile.replica import Replica, replica_of, set_of
 from shardwright.reconcile.rollout import Standing, turns
-from shardwright.reconcile.types import Deletion, Gpus, Observed
+from shardwright.reconcile.types import Deletion, Observed
 from shardwright.status import Trouble
 
 
@@ -23,13 +22,17 @@ def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
     if wanted is None or not one.live.exists:
         return Standing(one.seat.replica, outdated=False, ready=one.ready)
     outdated = not same_plan(one.live.plan_hash, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
+    if one.seat.stuck(one.live.bound_nodes):
+        return Standing(one.seat.replica, outdated=False, ready=one.ready)
+    outdated = outdated or one.seat.leaves
     stale = any(_stale_pods(one, one.live.incarnation, one.live.plan_hash))
     return Standing(one.seat.replica, outdated, one.ready, settled=not stale)
 
 
-def held_back(standings: list[Standing], max_unavailable: int) -> frozenset[int]:
-    """Outdated replicas whose turn has not come."""
-    return frozenset(one.id for one in standings if one.outdated) - turns(standings, max_unavailable)
+def held_back(replicas: list[Replica], standings: list[Standing], max_unavailable: int) -> frozenset[int]:
+    """Outdated replicas whose turn has not come, and those that should leave and have nowhere to go."""
+    stuck = frozenset(one.seat.replica for one in replicas if one.seat.stuck(one.live.bound_nodes))
+    return stuck | (frozenset(one.id for one in standings if one.outdated) - turns(standings, max_unavailable))
 
 
 def compare_due(
@@ -51,9 +54,20 @@ def pod_deletions(
     found: list[Deletion] = []
     for one in replicas:
         wanted = set_of(documents, one.seat.replica)
-        if one.seat.replica not in held and wanted is not None and one.live.exists:
+        if one.seat.replica in held or wanted is None or not one.live.exists:
+            continue
+        if one.seat.leaves:
+            found += _leaving_pods(one)
+        else:
             found += _stale_pods(one, one.life.incarnation, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
     return tuple(found)
+
+
+def _leaving_pods(one: Replica) -> Iterator[Deletion]:
+    """All pods of a replica that goes to other nodes: a group goes as a whole."""
+    for raw, pod in one.live.pods:
+        if not pod.terminating and pod.node:
+            yield Deletion("Pod", raw, f"its replica moves to {', '.join(one.seat.nodes)}")
 
 
 def _stale_pods(one: Replica, incarnation: int, version: str) -> Iterator[Deletion]:
@@ -66,11 +80,3 @@ def _stale_pods(one: Replica, incarnation: int, version: str) -> Iterator[Deleti
             yield Deletion("Pod", raw, "it is of an older incarnation")
         elif not same_plan(plan, version):
             yield Deletion("Pod", raw, "it is of an older version")
-
-
-def stranded_pods(live: Mapping[int, LiveReplica], gpus: Gpus) -> Iterator[Deletion]:
-    """Pods that wait for a kubelet whose node is gone: nobody else will ever end them, and their names are needed."""
-    for replica in live.values():
-        for raw, pod in replica.pods:
-            if pod.terminating and pod.node and not gpus.node_exists(pod.node):
-                yield Deletion("Pod", raw, f"its node {pod.node} is gone", grace_seconds=0)

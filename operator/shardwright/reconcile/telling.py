@@ -24,7 +24,7 @@ def situation_of(seen: Observed, course: Course, now: str, **more: Any) -> Situa
         problems=course.problems,
         wanted=course.wanted,
         derived_replicas=course.derived_replicas,
-        better=course.better,
+        better=course.better or "",
         scaler=_scaler(seen),
         **more,
     )
