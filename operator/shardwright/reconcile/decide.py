@@ -59,7 +59,7 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         documents, trouble = [], Trouble(error.reason, error.message)
     documents = [with_life(document, replicas) for document in documents]
     standings = [standing(one, documents) for one in replicas]
-    held = held_back(standings, active.spec.rollout.max_unavailable)
+    held = held_back(replicas, standings, active.spec.rollout.max_unavailable)
     comparison = compare_due(documents, seen, held, trouble)
     plan = counted(course.plan, () if suspended else course.seating.seats)
     situation = situation_of(
@@ -69,7 +69,7 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         spec=active.spec,
         plan=course.shown_plan if course.shown_plan and not course.shown_plan.placements else plan,
         plan_hash=_hash_of(documents),
-        replicas=() if suspended else tuple(one.seen for one in shown(replicas, course.seating, live)),
+        replicas=() if suspended else shown(replicas, held, course.seating, live),
         outdated=sum(one.outdated or not one.settled for one in standings),
         trouble=comparison.trouble or trouble,
     )
@@ -87,6 +87,7 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         formed=formed(replicas),
         waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
         requeue_after_seconds=min(
+        better=course.better,
             (one.life.due_in_seconds for one in replicas if one.life.due_in_seconds), default=None
         ),
     )

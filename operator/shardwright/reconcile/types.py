@@ -76,6 +76,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
+    better: str | None = None
+    """What was found when a better layout was last looked for, empty for none; None = look for one this time."""
     """GPUs of one replica: on each node in `nodes`, once per mention, `gpus_per_pod` of a resource."""
 
     replica: int
@@ -130,3 +132,5 @@ class Decision:
     waiting: bool = False
     """Whether a change of the GPUs could help it: it is woken by every such change."""
     requeue_after_seconds: float | None = None
+    better: str | None = None
+    """The better layout that is possible, empty for none; None where nobody looked."""
