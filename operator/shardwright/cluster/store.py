@@ -299,6 +299,17 @@ def _small_pod(document: Mapping[str, Any]) -> JsonObject:
     ]
     return {
         "metadata": {name: metadata[name] for name in _POD_METADATA if name in metadata},
-        "spec": {"nodeName": spec.get("nodeName")},
+        "spec": {"nodeName": spec.get("nodeName"), **({"claims": claims} if (claims := _claims(document)) else {})},
         "status": small,
     }
+
+
+def _claims(pod: Mapping[str, Any]) -> list[str]:
+    """Names of the claims that a pod mounts; one that is made for a volume of the pod is named after both."""
+    found = []
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        if claim := volume.get("persistentVolumeClaim"):
+            found.append(str(claim.get("claimName")))
+        elif volume.get("ephemeral"):
+            found.append(f"{pod['metadata']['name']}-{volume.get('name')}")
+    return found

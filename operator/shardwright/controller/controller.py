@@ -13,6 +13,7 @@ from typing import Any
 
 from shardwright.cluster import kinds
 from shardwright.cluster.apply import Writer, read_config_map
+from shardwright.cluster.claims import HOW_TO_RELEASE, single_node_claims
 from shardwright.cluster.client import ApiClient, ApiError
 from shardwright.cluster.kinds import Kind
 from shardwright.cluster.resync import WATCHED, relist
@@ -232,9 +233,11 @@ class Controller:
         for write in decision.apply:
             await self._apply(key, memory, write)
         for deletion in decision.delete:
-            log.info(
-                "%s/%s: %s %s is deleted: %s", *key, deletion.kind, deletion.document["metadata"]["name"], deletion.why
-            )
+            what = (*key, deletion.kind, deletion.document["metadata"]["name"])
+            if tied := await single_node_claims(self._client, key[0], deletion.unless_tied):
+                log.warning("%s/%s: %s %s stays, though %s: %s", *what, deletion.why, HOW_TO_RELEASE.format(tied[0]))
+                continue
+            log.info("%s/%s: %s %s is deleted: %s", *what, deletion.why)
             kind = kinds.BY_NAME[deletion.kind]
             await self._writer.delete(kind, deletion.document, grace_seconds=deletion.grace_seconds)
         for event in decision.events:

@@ -71,6 +71,11 @@ class DeploymentGpus:
         """Whether the node is there at all."""
         return self._fleet.node(name) is not None
 
+    def node_unreachable(self, name: str) -> bool:
+        """Whether nobody hears from the node any more."""
+        node = self._fleet.node(name)
+        return isinstance(node, SkippedNode) and node.unreachable
+
     def node_usable(self, name: str) -> bool:
         """Whether pods may be put on the node."""
         return isinstance(self._fleet.node(name), NodeFacts)

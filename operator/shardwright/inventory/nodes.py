@@ -13,7 +13,7 @@ from shardwright.inventory.devices import Devices, devices_of
 from shardwright.inventory.hardware import Hardware, read_hardware
 from shardwright.inventory.links import node_links, node_network
 from shardwright.inventory.raw import at, mapping, sequence, text, texts
-from shardwright.inventory.refusals import UnusableNodeError, insist_on_gpus, insist_on_state
+from shardwright.inventory.refusals import UnusableNodeError, insist_on_gpus, insist_on_state, is_unreachable
 from shardwright.inventory.resources import is_network_resource
 from shardwright.inventory.types import Islands, NodeFacts, PoolNode, PoolTraits, SkippedNode
 
@@ -35,7 +35,7 @@ def read_node(node: Mapping[str, Any]) -> NodeFacts | SkippedNode:
     try:
         return _facts(name, node)
     except UnusableNodeError as error:
-        return SkippedNode(name, error.reason, error.message)
+        return SkippedNode(name, error.reason, error.message, unreachable=is_unreachable(node))
 
 
 def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:

@@ -70,3 +70,9 @@ def insist_on_state(node: Mapping[str, Any]) -> None:
         raise UnusableNodeError(Reason.NODE_NOT_READY, f"its condition Ready is {ready[-1] if ready else 'missing'}")
     if at(node, "spec", "unschedulable") is True or CORDON_TAINT in taints:
         raise UnusableNodeError(Reason.NODE_CORDONED, "it is cordoned; `kubectl uncordon` makes it available")
+
+
+def is_unreachable(node: Mapping[str, Any]) -> bool:
+    """Whether the control plane has lost the node: Ready is Unknown, where a kubelet that is unwell says False."""
+    conditions = sequence(at(node, "status", "conditions"))
+    return any(at(c, "type") == "Ready" and text(at(c, "status")) == "Unknown" for c in conditions)

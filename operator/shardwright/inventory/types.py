@@ -114,6 +114,8 @@ class SkippedNode:
     name: str
     reason: Reason
     message: str
+    unreachable: bool = False
+    """Nobody hears from it: its kubelet neither reports pods nor ends them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from shardwright.reconcile.objects import applied_hash, judge, name_of
 from shardwright.reconcile.placing import Seat
 from shardwright.reconcile.plans import Course, settle
 from shardwright.reconcile.replica import Scene, assignments, formed, judge_replica, shown, with_life
-from shardwright.reconcile.rolling import compare_due, held_back, pod_deletions, standing, stranded_pods
+from shardwright.reconcile.rolling import compare_due, held_back, pod_deletions, standing
+from shardwright.reconcile.stranded import stranded
 from shardwright.reconcile.telling import counted, situation_of, with_status
 from shardwright.reconcile.types import Decision, Deletion, Gpus, Observed, Reservation, Write
 from shardwright.status import Trouble
@@ -61,6 +62,7 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
     standings = [standing(one, documents) for one in replicas]
     held = held_back(replicas, standings, active.spec.rollout.max_unavailable)
     comparison = compare_due(documents, seen, held, trouble)
+    left_behind = stranded(live, scene.gpus, scene.now)
     plan = counted(course.plan, () if suspended else course.seating.seats)
     situation = situation_of(
         seen,
@@ -80,18 +82,20 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         delete=(
             *comparison.delete,
             *pod_deletions(replicas, documents, held),
-            *stranded_pods(live, scene.gpus),
+            *left_behind.deletions,
             *_old_revisions(seen, course),
         ),
         reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
         formed=formed(replicas),
-        waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
-        requeue_after_seconds=min(
         better=course.better,
-            (one.life.due_in_seconds for one in replicas if one.life.due_in_seconds), default=None
-        ),
+        waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
+        requeue_after_seconds=_soonest(left_behind.again_in_seconds, *(one.life.due_in_seconds for one in replicas)),
     )
     return with_status(seen, situation, decision)
+
+
+def _soonest(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one), default=None)
 
 
 def _keep(seen: Observed, course: Course) -> tuple[Write, ...]:

@@ -24,6 +24,9 @@ class Gpus(Protocol):
     def node_exists(self, name: str) -> bool:
         """Whether the node is there at all, fit for planning or not."""
 
+    def node_unreachable(self, name: str) -> bool:
+        """Whether nobody hears from the node any more: its pods end only if somebody else ends them."""
+
     def node_usable(self, name: str) -> bool:
         """Whether pods may be put on the node."""
 
@@ -111,6 +114,8 @@ class Deletion:
     document: JsonObject
     why: str
     grace_seconds: int | None = None
+    unless_tied: tuple[str, ...] = ()
+    """PersistentVolumeClaims of the pod: it stays while one of them may be mounted on a single node only."""
 
 
 @dataclass(frozen=True, slots=True)
