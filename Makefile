@@ -5,13 +5,13 @@ RUN := .venv/bin
 PYTEST := $(RUN)/pytest -q
 DEMO := shardwright-demo
 
-.PHONY: help setup demo demo-down test test-unit test-control-plane e2e e2e-vllm lint bench crd golden vllm-verdicts clean
+.PHONY: help setup demo demo-down test test-unit test-control-plane vllm-contract e2e e2e-vllm-short e2e-vllm lint bench crd golden vllm-verdicts clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Everything that demo and test need, from an empty Debian machine (first time about 15 minutes, then seconds)
-	@e2e/cluster/setup.sh kind
+	@e2e/cluster/setup.sh vllm
 
 demo: ## A kind cluster with pretended GPU nodes, the operator by Helm, three deployments that answer
 	@e2e/cluster/setup.sh kind
@@ -20,22 +20,30 @@ demo: ## A kind cluster with pretended GPU nodes, the operator by Helm, three de
 demo-down: ## Take the demo away
 	@e2e/cluster/kind-down.sh $(DEMO)
 
-test: setup lint test-unit test-control-plane e2e ## Lint and all three rings of tests, set-up included
+test: setup lint test-unit test-control-plane vllm-contract e2e e2e-vllm-short ## Lint, all three rings of tests and the real vLLM, set-up included
 
 test-unit: ## Ring 1: pure tests and properties, seconds
 	@e2e/cluster/setup.sh python
-	$(PYTEST) -m "not control_plane and not kind" tests
+	$(PYTEST) -m "not control_plane and not kind and not vllm" tests
 
 test-control-plane: ## Ring 2: a real control plane with simulated nodes, the operator as a process
 	@e2e/cluster/setup.sh control-plane
 	$(PYTEST) -m control_plane tests
 
+vllm-contract: ## The real vLLM judges every command line that we render, and the fake engine's verdicts; forms a group of two pods
+	@e2e/cluster/setup.sh vllm-only
+	$(PYTEST) -m "vllm and not kind" tests
+
 e2e: ## Ring 3: kind with real kubelets and images, installed by Helm
 	@e2e/cluster/setup.sh kind
 	$(PYTEST) -m "kind and not vllm" e2e
 
-e2e-vllm: ## Ring 3 with the real vLLM on CPUs (3 minutes and 6 GB of disk the first time)
-	@e2e/cluster/setup.sh kind
+e2e-vllm-short: ## Ring 3 with the real vLLM on CPUs: TP=2 over two nodes answers, and holds the KV tokens that were forecast
+	@e2e/cluster/setup.sh vllm
+	$(PYTEST) -m "kind and vllm" -k tp2-two-pods e2e
+
+e2e-vllm: ## The same in all four layouts
+	@e2e/cluster/setup.sh vllm
 	$(PYTEST) -m "kind and vllm" e2e
 
 lint: ## ruff, mypy and the one-way imports

