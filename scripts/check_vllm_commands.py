@@ -2,9 +2,9 @@
 
     python scripts/check_vllm_commands.py tests/golden/commands.jsonl DENSE_MODEL MOE_MODEL
 
-Run with the Python of an environment that has vLLM (`make vllm-contract` does). The model of each command is replaced by
-one of two local folders that need only a config.json, because what is judged is the command line. Prints one line of JSON
-for each command, and exits with 1 when vLLM refuses one.
+Run with the Python of an environment that has vLLM (`make vllm-contract` does). The model of each command is replaced
+by one of two local folders that need only a config.json, because what is judged is the command line. Prints one line of
+JSON for each command, and exits with 1 when vLLM refuses one.
 """
 
 import json

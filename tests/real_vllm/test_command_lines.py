@@ -1,4 +1,4 @@
-"""The real vLLM takes every golden command line, and says of the fake engine's cases what the fake engine's file says."""
+"""The real vLLM takes every golden command line, and says of the fake engine's cases what the fake's file says."""
 
 from __future__ import annotations
 
