@@ -73,14 +73,14 @@ class Observed:
     """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
     formed: Mapping[int, Formed] = field(default_factory=dict)
     """Groups that were seen whole, by replica: one that lost such a pod is broken even if another took its name."""
+    better: str | None = None
+    """What was found when a better layout was last looked for, empty for none; None = look for one this time."""
     refused: Mapping[ChildName, tuple[str, str]] = field(default_factory=dict)
     """What the API server refused for good: hash of the wish, and its message; not tried again while the wish stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    better: str | None = None
-    """What was found when a better layout was last looked for, empty for none; None = look for one this time."""
     """GPUs of one replica: on each node in `nodes`, once per mention, `gpus_per_pod` of a resource."""
 
     replica: int
