@@ -2,9 +2,11 @@
 
 import pytest
 
-from golden.cases import Case, objects_of
+from golden.cases import Case, objects_of, spec_of
 from shardwright.api.spec import EngineName
 from shardwright.catalog.load import gpu_catalog
+from shardwright.engines.context import UnrenderableError
+from shardwright.engines.support import unsupported
 from shardwright.models.parse import parse_config
 from shardwright.plan.checks import Context, refusals
 from shardwright.plan.enumerate import layouts
@@ -58,3 +60,26 @@ def gpus(objects: list[dict]) -> int:
 def test_the_cuts_include_several_pods():
     assert any(cut.nodes_per_replica > 1 for cut in layouts(8, 4, LayoutPins(), mixture_of_experts=False))
     assert Layout(8, 2, 1, False, 2) in layouts(8, 4, LayoutPins(), mixture_of_experts=False)
+
+
+ARGUMENTS = [
+    {},
+    {"max_batch_size": "64"},
+    {"chat_template": "/my templates/a.jinja"},
+    {"media_io_kwargs": '{"video": {"fps": 2}}'},
+    {"kv_cache_config": '{"enable_block_reuse": false}'},
+    {"reasoning_parser": "a[b]"},
+]
+
+
+@pytest.mark.parametrize("args", ARGUMENTS, ids=str)
+def test_whatever_is_accepted_is_rendered_over_pods_too(args):
+    """MPI's launcher breaks some words; a spec that has them is refused before anything is planned."""
+    raw = {"model": {"id": "a/b"}, "engine": {"name": "trtllm", "args": args}}
+    case = Case("x", raw, Layout(tensor=8, pipeline=2, nodes_per_replica=2))
+    accepted = not unsupported(spec_of(case))
+    try:
+        rendered = bool(objects_of(case))
+    except UnrenderableError:
+        rendered = False
+    assert accepted == rendered

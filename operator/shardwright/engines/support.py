@@ -1,6 +1,7 @@
 """Which accepted fields would not reach the engine as asked, each with a reason: such a spec is refused unplanned.
 
-Looks at the spec alone. What depends on the layout is refused when the layout is known (`UnrenderableError`).
+Looks at the spec, and at the model once it is known; the planner's checks leave no layout that an engine cannot form.
+So nothing that is accepted is refused when it is rendered.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,15 @@ from shardwright.api.problems import FieldProblem, path_of
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec
 from shardwright.engines.base import options_of
+from shardwright.engines.context import UnrenderableError
 from shardwright.engines.mpi import LAUNCH_PATH, LAUNCH_VOLUME
 from shardwright.engines.options import canonical, is_yaml, refusals
 from shardwright.engines.program import FILES_PATH
 from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_location
+from shardwright.engines.trtllm import PLAIN
+from shardwright.engines.words import quantization_arguments
 from shardwright.inventory.resources import is_gpu_resource
+from shardwright.models.profile import ModelProfile
 
 RESERVED_ENV = {
     "CUDA_VISIBLE_DEVICES": "the device plugin",
@@ -44,9 +49,41 @@ def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:
     return [*_model(spec), *args, *_conflicts(spec), *_environment(spec), *_pod(spec)]
 
 
+def unsupported_model(spec: InferenceDeploymentSpec, profile: ModelProfile) -> FieldProblem | None:
+    """Say what the engine cannot make out of this checkpoint."""
+    if spec.engine.name is EngineName.VLLM:
+        try:
+            quantization_arguments(spec.model.quantization, profile, options_of(spec))
+        except UnrenderableError as error:
+            return FieldProblem("spec.model.quantization", error.reason, error.message)
+    return None
+
+
 def _model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
     if spec.engine.name is EngineName.TRTLLM:
         yield from _trtllm_model(spec)
+        yield from _trtllm_words(spec)
+
+
+def _trtllm_words(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
+    """Words that the launcher of several pods would break, unless the spec says that there is one."""
+    if spec.layout and spec.layout.nodes_per_replica == 1:
+        return
+    options = options_of(spec)
+    words = [("spec.model", model_location(spec).argument), ("spec.model.revision", spec.model.revision or "")]
+    words += [
+        (path_of(("spec", "engine", "args", name)), value)
+        for name, value in sorted((spec.engine.args or {}).items())
+        if canonical(name, options) not in options.yaml_keys
+    ]
+    for field, word in words:
+        if word and not PLAIN.fullmatch(word):
+            yield FieldProblem(
+                field,
+                Reason.UNSUPPORTED_ARGUMENT,
+                f"{word!r} would not reach trtllm-serve over several pods: its launcher cuts words at spaces and "
+                "expands * ? [ ]; change it, or pin spec.layout.nodesPerReplica: 1",
+            )
 
 
 def _trtllm_model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:

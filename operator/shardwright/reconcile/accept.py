@@ -14,7 +14,7 @@ from shardwright.api.problems import FieldProblem
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.api.support import not_supported
-from shardwright.engines.support import unsupported
+from shardwright.engines.support import unsupported, unsupported_model
 from shardwright.models.bundled import bundled_name, bundled_profile
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.files import CONFIG, profile_from_files
@@ -77,6 +77,8 @@ def resolve(raw: Mapping[str, Any], spec: InferenceDeploymentSpec, facts: ModelF
     profile = _from_catalogue(spec) if catalogued else _from_files(spec, facts)
     if isinstance(profile, FieldProblem):
         return (profile,)
+    if problem := unsupported_model(spec, profile):
+        return (problem,)
     request = plan_request(spec, profile)
     if isinstance(request, Sequence):
         return tuple(request)

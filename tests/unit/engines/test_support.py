@@ -27,6 +27,16 @@ REFUSED = [
         {"engine": TRTLLM | {"args": {"kv_cache_config": "5"}}},
         ["spec.engine.args.kv_cache_config"],
     ),
+    ({"engine": TRTLLM | {"args": {"chat_template": "/my templates/a.jinja"}}}, ["spec.engine.args.chat_template"]),
+    ({"engine": TRTLLM | {"args": {"chat_template": "a b"}}, "layout": {"nodesPerReplica": 1}}, []),
+    ({"engine": TRTLLM | {"args": {"kv_cache_config": '{"enable_block_reuse": false}'}}}, []),
+    (
+        {
+            "engine": TRTLLM,
+            "model": {"id": "a/b", "source": {"persistentVolumeClaim": {"claimName": "models", "path": "my model"}}},
+        },
+        ["spec.model"],
+    ),
     (
         {"engine": {"env": [{"name": "VLLM_PORT", "value": "1"}, {"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}},
         ["spec.engine.env[0]", "spec.engine.env[1]"],
