@@ -73,6 +73,7 @@ class Reason(StrEnum):
     PLANNED = "Planned"
     NO_LAYOUT = "NoLayout"
     WAITING_FOR_GPUS = "WaitingForGpus"
+    WAITING_FOR_NODES = "WaitingForNodes"
     NODE_LOST = "NodeLost"
     BETTER_LAYOUT_KNOWN = "BetterLayoutKnown"
     BEST_LAYOUT_RUNS = "BestLayoutRuns"

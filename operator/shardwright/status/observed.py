@@ -5,17 +5,33 @@ the group runs too: an answering leader with a dead follower is a replica that h
 knows why a replica should exist, or what is to be done about one that is broken.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from shardwright.api.labels import INCARNATION, POD_INDEX
 from shardwright.api.reasons import Reason
+from shardwright.catalog.failures import Level
 
 _FORMING = timedelta(seconds=5)
 """A leader is ready only after its group has formed; what is nearer than this may be two clocks or whole seconds."""
-_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a pod, or the container of it that ended last, ended."""
+
+    reason: Reason
+    words: str
+    """Exit code, the line that tells why, what to do."""
+    level: Level = Level.CAUSE
+    finished_at: str = ""
+    """RFC 3339; whole seconds."""
+    init: bool = False
+    """It ended before the engine began."""
+    of_pod: bool = False
+    """Kubelet refused or evicted the pod: a StatefulSet makes it anew without a pause."""
+    memory: bool = False
+    """The plan's memory forecast is worth telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,11 @@ class ObservedPod:
     trouble: Reason | None = None
     """What keeps it from running, where its own status tells."""
     message: str = ""
+    uid: str = ""
+    death: Death | None = None
+    """The newest one, also where it runs again."""
+    deaths: int = 0
+    """How often containers of it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +76,17 @@ class ObservedReplica:
     trouble: Reason | None = None
     """What the caller knows beyond the pods: NodeLost, RestartBudgetSpent, QuotaExceeded, …"""
     message: str = ""
+    forecast: str = ""
+    """What the plan foresees of GPU memory, in words; told where memory is the trouble."""
 
     @property
     def leader(self) -> ObservedPod | None:
         """The pod with the HTTP API, unless it is on its way out."""
         return next((pod for pod in self.pods if pod.index == 0 and not pod.terminating), None)
+
+
+ON_THE_WAY = frozenset({Reason.REPLICAS_STARTING, Reason.WAITING_FOR_NODES})
+"""What every start may go through: nothing to mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +100,14 @@ class ReplicaHealth:
     @property
     def broken(self) -> bool:
         """Whether it is more than on its way up."""
-        return not self.ready and self.reason is not Reason.REPLICAS_STARTING
+        return not self.ready and self.reason not in ON_THE_WAY
 
 
 READY = ReplicaHealth(True, Reason.ALL_REPLICAS_READY)
 
 
 def health(replica: ObservedReplica) -> ReplicaHealth:
-    """Judge a group as a whole; the first trouble in pod order is named, the caller's own before any."""
+    """Judge a group as a whole; of pods in trouble the first to break is named, the caller's own trouble before any."""
     if replica.trouble is not None:
         return ReplicaHealth(False, replica.trouble, replica.message)
     return next(_troubles(replica), READY)
@@ -88,9 +115,9 @@ def health(replica: ObservedReplica) -> ReplicaHealth:
 
 def _troubles(replica: ObservedReplica) -> Iterator[ReplicaHealth]:
     members = {pod.index: pod for pod in replica.pods if not pod.terminating and pod.incarnation == replica.incarnation}
-    for index in sorted(members):
-        if members[index].trouble is not None:
-            yield _of(members[index], members[index].trouble or Reason.POD_NOT_READY)
+    for member in sorted(members.values(), key=first_to_break):
+        if member.trouble is not None:
+            yield in_words(member, member.trouble, replica.forecast)
     leader = members.get(0)
     for index in range(replica.group_size):
         pod = members.get(index)
@@ -124,64 +151,20 @@ def _why_not_ready(pod: ObservedPod) -> Reason:
     return Reason.POD_RESTARTED if pod.restarts else Reason.REPLICAS_STARTING
 
 
+def first_to_break(pod: ObservedPod) -> tuple[int, str, int]:
+    """Order pods so that the culprit comes first: causes before what follows from them, then by time, then by index."""
+    if pod.death is None:
+        return (Level.CAUSE if pod.trouble is not None else Level.CONSEQUENCE, "~", pod.index)
+    return (pod.death.level, pod.death.finished_at or "~", pod.index)
+
+
+def in_words(pod: ObservedPod, reason: Reason, forecast: str = "") -> ReplicaHealth:
+    """Name a pod, its node, and what is wrong with it."""
+    memory = f"; the forecast was: {forecast}" if forecast and pod.death is not None and pod.death.memory else ""
+    where = f" on {pod.node}" if pod.node else ""
+    return ReplicaHealth(False, reason, f"pod {pod.name}{where} {pod.message}{memory}")
+
+
 def _of(pod: ObservedPod, reason: Reason, fallback: str = "") -> ReplicaHealth:
     detail = pod.message or fallback or f"is {pod.phase}{'' if pod.ready else ', not ready'}"
     return ReplicaHealth(False, reason, f"pod {pod.name}: {detail}")
-
-
-def observe_pod(pod: Mapping[str, Any]) -> ObservedPod:
-    """Reduce a Pod; odd or missing parts read as "not there yet", never as an error."""
-    metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
-    ready = _condition(status, "Ready")
-    container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
-    trouble, message = _trouble(status)
-    return ObservedPod(
-        name=str(metadata.get("name", "")),
-        index=_number((metadata.get("labels") or {}).get(POD_INDEX)),
-        phase=str(status.get("phase", "Pending")),
-        ready=ready.get("status") == "True",
-        ready_since=str(ready.get("lastTransitionTime") or ""),
-        node=(pod.get("spec") or {}).get("nodeName"),
-        terminating=bool(metadata.get("deletionTimestamp")),
-        incarnation=_number((metadata.get("annotations") or {}).get(INCARNATION)),
-        restarts=_number(container.get("restartCount")),
-        created_at=str(metadata.get("creationTimestamp") or ""),
-        started_at=str(((container.get("state") or {}).get("running") or {}).get("startedAt") or ""),
-        trouble=trouble,
-        message=message,
-    )
-
-
-def _trouble(status: Mapping[str, Any]) -> tuple[Reason | None, str]:
-    scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return Reason.POD_UNSCHEDULABLE, str(scheduled.get("message", ""))
-    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    for container in containers:
-        state, last = container.get("state") or {}, container.get("lastState") or {}
-        waiting = state.get("waiting") or {}
-        ended = state.get("terminated") or last.get("terminated") or {}
-        if waiting.get("reason") in _IMAGE_REASONS:
-            return Reason.IMAGE_PULL_FAILED, f"{container.get('image', '')}: {_pull_error(waiting)}"
-        if ended.get("reason") == "OOMKilled" and not container.get("ready"):
-            return Reason.OUT_OF_MEMORY, "the kernel killed it for using more memory than its limit or the node has"
-        if waiting.get("reason") == "CrashLoopBackOff":
-            return Reason.CRASH_LOOP, f"exits again and again, last with code {ended.get('exitCode', 'unknown')}"
-    if status.get("phase") == "Failed":
-        return Reason.POD_LOST, str(status.get("message") or status.get("reason") or "failed")
-    return None, ""
-
-
-def _pull_error(waiting: Mapping[str, Any]) -> str:
-    """Reduce the two messages between which kubelet swings to the one cause that both hold."""
-    text = str(waiting.get("message") or waiting.get("reason"))
-    return text.rpartition("ErrImagePull: ")[2]
-
-
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    return next((item for item in status.get("conditions") or () if item.get("type") == kind), {})
-
-
-def _number(value: object) -> int:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() else 0

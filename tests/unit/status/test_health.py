@@ -82,16 +82,18 @@ def waiting(reason, message="", **fields):
         ),
         (
             waiting("CrashLoopBackOff", "back-off 40s", lastState={"terminated": {"exitCode": 3}}),
-            Reason.CRASH_LOOP,
+            Reason.ENGINE_FAILED,
             "code 3",
         ),
+        (waiting("CrashLoopBackOff"), Reason.CRASH_LOOP, "again and again"),
+        (waiting("CreateContainerConfigError", 'secret "hf" not found'), Reason.CONTAINER_NOT_STARTED, 'secret "hf"'),
         (
             waiting("CrashLoopBackOff", lastState={"terminated": {"reason": "OOMKilled"}}),
             Reason.OUT_OF_MEMORY,
             "memory",
         ),
         (waiting("ContainerCreating"), None, ""),
-        ({"phase": "Failed", "reason": "Evicted"}, Reason.POD_LOST, "Evicted"),
+        ({"phase": "Failed", "reason": "Evicted"}, Reason.POD_EVICTED, "Evicted"),
         (
             {
                 "conditions": [
