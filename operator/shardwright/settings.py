@@ -8,6 +8,8 @@ Every variable is documented in docs/operations.md; a value that makes no sense 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shardwright.api.expected import ExpectedPool, ExpectedPoolsError, parse_expected
+
 
 class SettingsError(ValueError):
     """An environment variable holds something that cannot be used; the text says which, what, and what to write."""
@@ -58,6 +60,8 @@ class Settings:
     """Image of the Jobs that read models on volumes: the operator's own; empty = none is run."""
     cache_host_path: str = ""
     """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
+    expected_pools: tuple[ExpectedPool, ...] = ()
+    """Nodes that do not exist yet and that an autoscaler may add."""
 
 
 PREFIX = "SHARDWRIGHT_"
@@ -119,6 +123,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         values["namespaces"] = tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
     if text := environment.get(PREFIX + "HUB"):
         values["hub"] = _hub(PREFIX + "HUB", text)
+    if text := environment.get(PREFIX + "EXPECTED_POOLS"):
+        values["expected_pools"] = _expected(PREFIX + "EXPECTED_POOLS", text)
     values["images"] = _images(environment)
     return Settings(**values)  # type: ignore[arg-type]
 
@@ -147,6 +153,14 @@ def _hub(name: str, text: str) -> str:
     if not text.startswith(("http://", "https://")) or any(letter.isspace() for letter in text):
         raise SettingsError(f"{name}={text!r} is neither an http(s) address nor off")
     return text.rstrip("/")
+
+
+def _expected(name: str, text: str) -> tuple[ExpectedPool, ...]:
+    """A JSON list, as the chart writes it from its value `expectedPools`."""
+    try:
+        return parse_expected(text)
+    except ExpectedPoolsError as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _images(environment: Mapping[str, str]) -> dict[tuple[str, str], str]:

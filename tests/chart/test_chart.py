@@ -22,6 +22,8 @@ CASES = {
         "--set=externalMetrics.install=true,namespaces={team-a,team-b},settings.resyncSeconds=30,settings.cacheHostPath=/cache",
         "--set=image.repository=registry.example/op,image.tag=v1,engineImages.vllm.nvidia=registry.example/vllm:1",
         "--set=imagePullSecrets[0].name=pull,priorityClassName=high,nodeSelector.zone=a,podAnnotations.a=b,podLabels.c=d",
+        "--set=expectedPools[0].name=gpu-h100,expectedPools[0].gpus=8,expectedPools[0].maxNodes=4",
+        "--set=expectedPools[0].labels.team=ml",
         "--set=tolerations[0].operator=Exists,serviceAccount.annotations.role=r,metricsService.annotations.scrape=yes",
     ],
     "own-identity": ["--set=serviceAccount.create=false,serviceAccount.name=mine,rbac.create=false"],
@@ -99,6 +101,9 @@ def test_environment_is_read_by_the_operator():
     container = one(template(*CASES["everything"]), "Deployment")["spec"]["template"]["spec"]["containers"][0]
     read = settings.from_environment({entry["name"]: entry.get("value", "") for entry in container["env"]})
     assert read.namespaces == ("team-a", "team-b")
+    assert [(pool.name, pool.gpus, pool.max_nodes, pool.labels) for pool in read.expected_pools] == [
+        ("gpu-h100", 8, 4, {"team": "ml"})
+    ]
     assert (read.resync_seconds, read.cache_host_path) == (30, "/cache")
     assert read.images["vllm", "nvidia"] == "registry.example/vllm:1"
     assert read.external_metrics_service == "shardwright-external-metrics"

@@ -13,11 +13,12 @@ from typing import Any
 import typer
 import yaml
 
+from shardwright.api.expected import KEY, ExpectedPool, ExpectedPoolsError, expected_in
 from shardwright.api.labels import API_VERSION, KIND
 from shardwright.api.parse import check_name, parse_spec
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.catalog.model_rows import bundled_configs
-from shardwright.inventory import Inventory, SkippedNode, build_inventory, read_node, read_usage
+from shardwright.inventory import Inventory, SkippedNode, build_inventory, read_node, read_usage, with_expected
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.parse import parse_config
 from shardwright.models.profile import ModelProfile
@@ -88,12 +89,14 @@ def _held(documents: list[Document]) -> str:
     return ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items())[:5]) or "no object"
 
 
-def read_inventory(documents: list[Document], path: Path | None = None) -> Inventory:
+def read_inventory(documents: list[Document], path: Path | None = None, expected: Path | None = None) -> Inventory:
     """Nodes and pods of `kubectl get nodes,pods -A -o yaml`; other kinds are ignored.
 
-    A file (`path`) without any Node is a mistake and ends the command; a cluster without one is a fact.
+    Pools of nodes that do not exist yet stand under `expectedPools` in a document of that file, or in one of their own
+    (`expected`). A file (`path`) with neither is a mistake and ends the command; a cluster without nodes is a fact.
     """
-    if path and not any(document.get("kind") == "Node" for document in documents):
+    declared = _declared(documents, path, expected)
+    if path and not declared and not any(document.get("kind") == "Node" for document in documents):
         raise fail(f"{path} holds {_held(documents)}, no Node: give the output of kubectl get nodes,pods -A -o yaml")
     facts, skipped = [], []
     for document in documents:
@@ -104,7 +107,21 @@ def read_inventory(documents: list[Document], path: Path | None = None) -> Inven
             else:
                 facts.append(node)
     usage = (read_usage(document) for document in documents if document.get("kind") == "Pod")
-    return build_inventory(facts, skipped, [pod for pod in usage if pod])
+    inventory = build_inventory(facts, skipped, [pod for pod in usage if pod])
+    return with_expected(inventory, declared, (*facts, *skipped))
+
+
+def _declared(documents: list[Document], path: Path | None, expected: Path | None) -> tuple[ExpectedPool, ...]:
+    """Pools of nodes that do not exist yet: from their own file, else from beside the nodes."""
+    try:
+        if expected is None:
+            return expected_in(documents) or ()
+        path, found = expected, expected_in(read_documents(expected))
+    except ExpectedPoolsError as error:
+        raise fail(f"{expected or path or 'nodes'}: {error}") from error
+    if found is None:
+        raise fail(f"{path} has no {KEY}: give the chart's values, or a file with that key and a list of pools")
+    return found
 
 
 def find_profile(spec: InferenceDeploymentSpec, documents: list[Document], config: Path | None) -> ModelProfile:

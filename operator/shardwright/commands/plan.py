@@ -45,11 +45,15 @@ class Form(StrEnum):
     YAML = "yaml"
 
 
-def command(  # one argument for each option
+def command(  # noqa: PLR0913, PLR0917  # one argument for each option
     file: Annotated[Path, typer.Option("--file", "-f", help="InferenceDeployment manifest; - reads standard input.")],
     nodes: Annotated[
         Path | None,
         typer.Option(help="Nodes and pods (kubectl get nodes,pods -A -o yaml). Default: the current kube context."),
+    ] = None,
+    expected: Annotated[
+        Path | None,
+        typer.Option(help="Nodes that an autoscaler may add: a file with expectedPools, such as the chart's values."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="The model's config.json, where the bundled catalogue does not have the model.")
@@ -70,7 +74,7 @@ def command(  # one argument for each option
     request = plan_request(spec, find_profile(spec, documents, config))
     if not isinstance(request, PlanRequest):
         raise fail(f"{file} cannot be planned:\n" + "\n".join(f"  {problem}" for problem in request))
-    inventory = read_inventory(read_documents(nodes) if nodes else _current_context(), nodes)
+    inventory = read_inventory(read_documents(nodes) if nodes else _current_context(), nodes, expected)
     plan = choose(request, inventory)
     if picture:
         _write(picture, svg(plan, inventory, title=name))

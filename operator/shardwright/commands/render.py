@@ -9,6 +9,7 @@ import yaml
 
 from shardwright.commands.documents import fail, find_deployment, find_profile, read_documents, read_inventory
 from shardwright.engines.support import unsupported
+from shardwright.inventory import is_expected
 from shardwright.manifests.build import (
     DeploymentIdentity,
     ManifestSettings,
@@ -41,6 +42,10 @@ Dumper.add_representer(str, _text)
 def command(
     file: Annotated[Path, typer.Option("--file", "-f", help="InferenceDeployment manifest; - reads standard input.")],
     nodes: Annotated[Path, typer.Option(help="Nodes and pods: kubectl get nodes,pods -A -o yaml.")],
+    expected: Annotated[
+        Path | None,
+        typer.Option(help="Nodes that an autoscaler may add: a file with expectedPools, such as the chart's values."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="The model's config.json, where the bundled catalogue does not have the model.")
     ] = None,
@@ -57,7 +62,7 @@ def command(
     if problems or not isinstance(request, PlanRequest):
         found = [*problems, *(request if isinstance(request, tuple) else ())]
         raise fail(f"{file} cannot be rendered:\n" + "\n".join(f"  {problem}" for problem in sorted(set(found))))
-    plan = choose(request, read_inventory(read_documents(nodes), nodes))
+    plan = choose(request, read_inventory(read_documents(nodes), nodes, expected))
     if not plan.placements:
         typer.echo(f"{name}: {plan.why}", err=True)
         raise typer.Exit(NO_LAYOUT)
@@ -74,7 +79,8 @@ def assignments(plan: Plan) -> list[ReplicaAssignment]:
     result: list[ReplicaAssignment] = []
     for index, placement in enumerate(plan.placements):
         for number in range(placement.replicas):
-            nodes = placement.replica_nodes[number] if number < len(placement.replica_nodes) else ()
+            planned = placement.replica_nodes[number] if number < len(placement.replica_nodes) else ()
+            nodes = () if any(map(is_expected, planned)) else planned
             result.append(ReplicaAssignment(len(result), index, nodes))
     return result
 

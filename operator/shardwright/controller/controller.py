@@ -80,7 +80,7 @@ class Controller:
             cache_host_path=settings.cache_host_path,
         )
         self._now = now
-        self._fleet = Fleet(store)
+        self._fleet = Fleet(store, settings.expected_pools)
         self._memories: dict[Key, Memory] = {}
         self._keys: dict[str, Key] = {}
         self._woken: set[str] = set()
@@ -99,6 +99,8 @@ class Controller:
         self._fleet.node_changed()
         for node in self.store.nodes().values():
             self._news.tell_of_node(node, self._now())
+        for pool in self._fleet.unusable:
+            log.warning("%s is not planned on: %s: %s", pool.name, pool.reason, pool.message)
         for deployment in self.store.deployments():
             self._restore(deployment)
         for key in sorted(self._memories, key=lambda key: (self._memories[key].created, key)):

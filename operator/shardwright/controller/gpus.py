@@ -4,16 +4,27 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from shardwright.api.expected import ExpectedPool
 from shardwright.cluster.store import Key, Store
-from shardwright.inventory import Inventory, NodeFacts, Pool, PoolNode, SkippedNode, build_inventory
+from shardwright.inventory import (
+    Expectation,
+    Inventory,
+    NodeFacts,
+    Pool,
+    PoolNode,
+    SkippedNode,
+    build_inventory,
+    read_expected,
+)
+from shardwright.inventory.expected import labels_of, remaining
 from shardwright.reconcile.ledger import Ledger, promised
 
 
 class Fleet:
     """All nodes grouped into pools, built anew only when a node changed."""
 
-    def __init__(self, store: Store) -> None:
-        """Reads the store when it is asked."""
+    def __init__(self, store: Store, expected: Iterable[ExpectedPool] = ()) -> None:
+        """Reads the store when it is asked; `expected` are pools of nodes that do not exist yet."""
         self._store = store
         self._inventory: Inventory | None = None
         self._nodes: dict[str, NodeFacts | SkippedNode] = {}
@@ -28,7 +39,13 @@ class Fleet:
             self._nodes = self._store.nodes()
             facts = [node for node in self._nodes.values() if isinstance(node, NodeFacts)]
             skipped = [node for node in self._nodes.values() if isinstance(node, SkippedNode)]
-            self._inventory = build_inventory(facts, skipped)
+            self._arrived = {each.pool.name: each.arrived(self._nodes.values()) for each in self._to_come}
+            self._inventory = self._with_nodes_to_come(build_inventory(facts, (*skipped, *self.unusable)))
+        read = [read_expected(pool) for pool in expected]
+        self._to_come = [pool for pool in read if isinstance(pool, Expectation)]
+        self.unusable = tuple(pool for pool in read if isinstance(pool, SkippedNode))
+        """Declared pools that cannot be planned on."""
+        self._arrived: dict[str, int] = {}
         return self._inventory
 
     def node(self, name: str) -> NodeFacts | SkippedNode | None:
@@ -45,6 +62,16 @@ class DeploymentGpus:
         self._fleet = fleet
         self._store = store
         self._ledger = ledger
+    def _with_nodes_to_come(self, real: Inventory) -> Inventory:
+        """With all nodes that declared pools could ever have: a promise on one holds for as long as it is declared."""
+        self._nodes.update({node.name: node for each in self._to_come for node in each.nodes})
+        pools = (*real.pools, *(each.pool for each in self._to_come))
+        return replace(real, pools=tuple(sorted(pools, key=lambda pool: pool.name)))
+
+    def arrived(self, pool: str) -> int:
+        """How many nodes of a declared pool exist."""
+        return self._arrived.get(pool, 0)
+
         self._key = key
         self._uid = uid
 
@@ -65,7 +92,20 @@ class DeploymentGpus:
             promises.update(promised(kept, bound_nodes(self._store, self._key)))
         base = self._fleet.inventory()
         touched = {node for node, _ in held} | set(promises)
-        return replace(base, pools=tuple(_less(pool, held, promises, touched) for pool in base.pools))
+        return replace(base, pools=tuple(self._left(pool, held, promises, touched) for pool in base.pools))
+
+    def _left(
+        self, pool: Pool, held: Mapping[tuple[str, str], int], promises: Mapping[str, int], touched: set[str]
+    ) -> Pool:
+        if pool.expected:
+            busy = {node.name for node in pool.nodes if promises.get(node.name, 0) > 0}
+            pool = replace(pool, nodes=remaining(pool, self._fleet.arrived(pool.name), busy))
+        return _less(pool, held, promises, touched)
+
+    def labels_of(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Labels of a node; none where it is not there."""
+        node = self._fleet.node(name)
+        return labels_of(node) if node else ()
 
     def node_exists(self, name: str) -> bool:
         """Whether the node is there at all."""

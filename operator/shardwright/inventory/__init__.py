@@ -1,5 +1,6 @@
 """Nodes and pods become pools with free GPUs; odd nodes get a reason. Labels are parsed here and nowhere else."""
 
+from shardwright.inventory.expected import Expectation, is_expected, read_expected, with_expected
 from shardwright.inventory.nodes import read_node
 from shardwright.inventory.pods import read_usage
 from shardwright.inventory.pools import build_inventory
@@ -15,6 +16,7 @@ from shardwright.inventory.types import (
 )
 
 __all__ = [
+    "Expectation",
     "Inventory",
     "Islands",
     "NodeFacts",
@@ -27,3 +29,7 @@ __all__ = [
     "read_node",
     "read_usage",
 ]
+    "is_expected",
+    "read_ask",
+    "read_expected",
+    "with_expected",

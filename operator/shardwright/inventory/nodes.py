@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from shardwright.api.reasons import Reason
 from shardwright.inventory import clouds
 from shardwright.inventory.annotations import KEYS, LONGEST, Links, read_links
 from shardwright.inventory.devices import Devices, devices_of
@@ -35,7 +36,8 @@ def read_node(node: Mapping[str, Any]) -> NodeFacts | SkippedNode:
     try:
         return _facts(name, node)
     except UnusableNodeError as error:
-        return SkippedNode(name, error.reason, error.message, unreachable=is_unreachable(node))
+        labels = () if error.reason is Reason.NO_GPU else _lasting(texts(at(node, "metadata", "labels")))
+        return SkippedNode(name, error.reason, error.message, labels, unreachable=is_unreachable(node))
 
 
 def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
@@ -54,7 +56,7 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
             name=name,
             gpus=devices.count,
             free_gpus=devices.count,
-            labels=tuple(sorted((key, labels[key]) for key in labels.keys() - VOLATILE_LABELS)),
+            labels=_lasting(labels),
             taints=_taints(node),
             fabric_domain=links.fabric_domain or clouds.first(labels, clouds.FABRICS),
             nvlink_domain=nvlink_domain if devices.multi_gpu else None,
@@ -68,6 +70,10 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
 
 def _physical(hardware: Hardware, gpus: int) -> int:
     """GPUs of the board: a sick one is missing from allocatable and still has its index."""
+def _lasting(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, labels[key]) for key in labels.keys() - VOLATILE_LABELS))
+
+
     return max(gpus, hardware.label_count or 0) if hardware.mig is None else gpus
 
 

@@ -83,6 +83,7 @@ class Pool:
     multi_gpu: bool = True
     """False for MIG slices: no two of them may work on one replica, whatever `islands` says."""
 
+    expected: str = ""
     @property
     def free_gpus(self) -> int:
         """Free GPUs of all nodes."""
@@ -120,6 +121,8 @@ class SkippedNode:
 
 @dataclass(frozen=True, slots=True)
 class PodUsage:
+    labels: tuple[tuple[str, str], ...] = ()
+    """Sorted; kept only of nodes that have to do with GPUs."""
     """The GPUs that one bound, unfinished pod holds; a terminating pod holds them until it is gone."""
 
     name: str

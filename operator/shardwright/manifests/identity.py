@@ -25,7 +25,7 @@ class ReplicaAssignment:
     placement_index: int
     """Which of the plan's placements it belongs to."""
     nodes: tuple[str, ...]
-    """Planned, in pod order; empty for a pool of nodes that do not exist yet."""
+    """Planned, in pod order; empty where they do not exist yet: the pool's labels say where then."""
     incarnation: int = 0
     """How often the whole group was made anew."""
 

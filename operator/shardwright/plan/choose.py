@@ -34,11 +34,11 @@ def choose(request: PlanRequest, inventory: Inventory) -> Plan:
             plan = _planned(request, options, tried, crossing)
             return replace(plan, skipped_nodes=skipped, why=explain.why(plan, request))
     plan = Plan((), nearest_first(losses_of(request, tried, crossing)), skipped_nodes=skipped)
-    waits = any(each.fits for each in tried)
-    plan = replace(plan, reason=Reason.WAITING_FOR_GPUS if waits else Reason.NO_LAYOUT)
+    plan = replace(plan, reason=_unplaced(request, tried, crossing))
     return replace(plan, why=explain.why(plan, request), nearest=explain.nearest(request, sites))
 
 
+    return Reason.WAITING_FOR_GPUS if any(each.fits for each in tried) else Reason.NO_LAYOUT
 def ranking(request: PlanRequest, inventory: Inventory) -> tuple[Option, ...]:
     """Every layout that could be placed, best first, by the attempt that `choose` takes; empty where none can."""
     question, sites = question_of(request), [site_of(pool, request) for pool in inventory.pools]
@@ -77,17 +77,20 @@ def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Opti
             yield Option(site.pool, site.nodes, fit, room, wanted, placed, short)
 
 
+        if site.pool.expected and demand.by_budget:
+            room = min(room, 1)
 def _planned(request: PlanRequest, options: Sequence[Option], tried: Sequence[Tried], crossing: bool) -> Plan:
     demand = demand_of(request)
     best, *_ = placed_on = tuple(_placements(request, ranked(options, request, by_total=demand.by_budget), demand))
     placements = tuple(_placement(option, placed) for option, placed in placed_on)
     option, model = best[0], request.model
-    losses = (*losses_of(request, tried, crossing), *_slower(request, options, option, placements))
+    standby = _standby(options, placed_on, placements)
+    losses = (*losses_of(request, tried, crossing), *_slower(request, options, option, (*placements, *standby)))
     stated = (*option.pool.assumptions, *option.fit.memory.assumptions, *model.assumptions)
     return Plan(
-        placements=placements,
+        placements=(*placements, *standby),
         rejected=nearest_first(losses),
-        assumptions=tuple(dict.fromkeys((*stated, *explain.assumptions(option)))),
+        assumptions=tuple(dict.fromkeys((*stated, *explain.assumptions(option), *explain.awaited(placements)))),
         context_length=option.fit.memory.context_length,
         derived_replicas=option.wanted if len(placements) == 1 else max(option.wanted, _placed(placements)),
     )
@@ -105,7 +108,7 @@ def _placements(request: PlanRequest, order: Iterator[Option], demand: Demand) -
             continue
         wanted = demand.wanted(fit.layout, fit.memory, option.capacity)
         placed = min(wanted, option.capacity, demand.affordable(fit.layout))
-        if used and placed <= 0:
+        if used and (placed <= 0 or (demand.by_budget and option.pool.expected)):
             continue
         yield option, placed
         used.add(option.pool.name)
@@ -121,6 +124,22 @@ def _placement(option: Option, placed: int) -> Placement:
         product=pool.product.name,
         vendor=pool.product.vendor,
         gpu_resource=pool.gpu_resource,
+def _standby(
+    options: Sequence[Option], placed_on: Sequence[tuple[Option, int]], placements: Sequence[Placement]
+) -> tuple[Placement, ...]:
+    """The same layout on nodes of the same kind that do not exist yet: where the next replicas go if they must."""
+    best, taken = placed_on[0][0], {placement.pool for placement in placements}
+    return tuple(
+        replace(_placement(option, 0), replicas=0)
+        for option in options
+        if option.pool.expected
+        and option.pool.name not in taken
+        and option.pool.product.name == best.pool.product.name
+        and option.fit.layout == best.fit.layout
+        and option.fit.memory.context_length == best.fit.memory.context_length
+    )
+
+
         layout=option.fit.layout,
         replicas=placed,
         max_replicas=option.capacity,
@@ -135,6 +154,7 @@ def _slower(
     request: PlanRequest, options: Sequence[Option], best: Option, placements: Sequence[Placement]
 ) -> Iterator[Loss]:
     """What fits and still lost, with the figure by which it lost."""
+        expected=pool.expected,
     chosen = {(p.pool, p.layout) for p in placements}
     figure, unit = _FIGURES[request.priority]
     need, pools = figure(best), {p.pool for p in placements}

@@ -32,7 +32,19 @@ def why(plan: Plan, request: PlanRequest) -> str:
     """One line for the user: the layout and what it holds, or what is missing."""
     if not plan.placements:
         return _why_not(plan, request)
-    return "; ".join(_placement(placement) for placement in plan.placements)
+    shown = [p for index, p in enumerate(plan.placements) if not index or p.replicas or not p.expected]
+    return "; ".join((*map(_placement, shown), *awaited(plan.placements)))
+
+
+def awaited(placements: Sequence[Placement]) -> tuple[str, ...]:
+    """Say of each pool how many of its nodes an autoscaler must add before the plan can run whole."""
+    counts = [(len(placement.awaited_nodes), placement.expected) for placement in placements]
+    return tuple(
+        f"{count} node{'s' if count > 1 else ''} of pool {name} {'do' if count > 1 else 'does'} not exist yet; an "
+        "autoscaler must add " + ("them" if count > 1 else "it")
+        for count, name in counts
+        if count
+    )
 
 
 def _placement(placement: Placement) -> str:

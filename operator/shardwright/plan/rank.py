@@ -4,13 +4,14 @@ Every key ends in the layout and the pool's name, so that no two options are eve
 input.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shardwright.api.spec import Priority
 from shardwright.inventory import Pool, PoolNode
 from shardwright.plan.room import natural
-from shardwright.plan.types import PlanRequest
+from shardwright.plan.types import Layout, PlanRequest
 from shardwright.plan.verdicts import Fit
 
 LATENCY_TOLERANCE_PERCENT = 110
@@ -49,7 +50,7 @@ def ranked(options: Sequence[Option], request: PlanRequest, *, by_total: bool) -
 
     `by_total`: replicas follow from a GPU budget, so what all of them serve together counts.
     """
-    options = _beside_pool_mates(options)
+    options = _beside_pool_mates(_with_nodes_to_come(options))
     key = _key(options, request, by_total)
     best = min(options, key=key, default=None)
     if best:
@@ -65,6 +66,22 @@ def _key(options: Sequence[Option], request: PlanRequest, by_total: bool) -> Cal
     if request.priority is Priority.COST:
         return lambda o: (*common(o), *_price(o, request), *_speed(o, by_total), o.fit.tie, natural(o.pool.name))
     return lambda o: (*common(o), *_speed(o, by_total), o.fit.tie, natural(o.pool.name))
+
+
+def _with_nodes_to_come(options: Sequence[Option]) -> Sequence[Option]:
+    """What exists is short of nothing that nodes to come of the same kind could take over in the same layout."""
+    more: Counter[tuple[str, Layout]] = Counter()
+    for option in options:
+        if option.pool.expected:
+            more[option.pool.product.name, option.fit.layout] += option.capacity
+    if not more:
+        return options
+    return [
+        o._replace(short=max(0, o.wanted - o.placed - more[o.pool.product.name, o.fit.layout]) * 1000 // o.wanted)
+        if o.short and not o.pool.expected
+        else o
+        for o in options
+    ]
 
 
 def _beside_pool_mates(options: Sequence[Option]) -> Sequence[Option]:
@@ -93,7 +110,7 @@ def _by_latency(options: Sequence[Option], common: Callable[[Option], Key]) -> C
 
 
 def _common(options: Sequence[Option], request: PlanRequest) -> Callable[[Option], Key]:
-    """What counts before any objective: all replicas placed, the context asked for, the user's order of products.
+    """What counts before any objective: all replicas placed, the context, the user's products, nodes that exist.
 
     Where replicas may go to unlike GPUs, what does not fit on the first kind goes to the next, so a kind that holds
     only some of them loses nothing by that.
@@ -103,6 +120,7 @@ def _common(options: Sequence[Option], request: PlanRequest) -> Callable[[Option
     liked = {name: preference(pool, request.gpu_products) for name, pool in pools.items()}
     return lambda o: (
         o.short_of_pool, 0 if mixed else o.short, -o.fit.memory.context_length, liked[o.pool.name],
+        bool(o.pool.expected),
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ def still_valid(plan: Plan, request: PlanRequest, inventory: Inventory) -> Rejec
     if not plan.placements:
         return Rejection("", "", Reason.NO_LAYOUT, 1, 0, "placements")
     for placement in plan.placements:
+        if placement.expected and not placement.replicas:
+            continue
         reason = placement_valid(placement, request, inventory, plan.context_length)
         if reason:
             return reason
@@ -60,6 +62,20 @@ def pool_of(placement: Placement, inventory: Inventory) -> Pool | None:
         if wanted and pool.product.name == placement.product and wanted <= {node.name for node in pool.nodes}:
             return pool
     return None
+
+
+def arrived(placement: Placement, inventory: Inventory) -> tuple[Pool, ...]:
+    """What exists by now of an expected pool: pools of these GPUs, with only the nodes that carry its labels."""
+    if not placement.expected:
+        return ()
+    wanted = set(placement.pool_selector)
+    found = []
+    for pool in inventory.pools:
+        alike = pool.product.name == placement.product and pool.gpu_resource == placement.gpu_resource
+        nodes = tuple(node for node in pool.nodes if wanted <= set(node.labels)) if alike and not pool.expected else ()
+        if nodes:
+            found.append(replace(pool, nodes=nodes))
+    return tuple(found)
 
 
 def agrees(pins: LayoutPins, placement: Placement) -> bool:

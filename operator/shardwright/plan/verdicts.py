@@ -28,7 +28,7 @@ _CONTEXT_STEP = 1024
 
 def kind_of(pool: Pool) -> Pool:
     """The pool without its identity: what verdicts depend on."""
-    return replace(pool, name="", nodes=(), selector=(), assumptions=())
+    return replace(pool, name="", nodes=(), selector=(), assumptions=(), expected="")
 
 
 def question_of(request: PlanRequest) -> PlanRequest:

@@ -75,7 +75,7 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
         observed = replace(
             observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}"
         )
-    elif state.reason in _WAITS and (message := _awaited(seat, found)):
+    elif health(observed).reason in _WAITS and (message := _awaited(seat, found)):
         observed = replace(observed, trouble=Reason.WAITING_FOR_NODES, message=message)
     return Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
 
@@ -147,8 +147,7 @@ def shown(
     for id_ in seating.waiting:
         found = live.get(id_) or LiveReplica(id_, None, (), (), 0)
         lost = [node for node in found.told_nodes if node in seating.lost_nodes]
-        reason = Reason.NODE_LOST if lost else Reason.WAITING_FOR_GPUS
-        message = f"node {lost[0]} is gone and no other has room" if lost else "no node has enough free GPUs"
+        reason, message = _why_waiting(lost, seating)
         observed = ObservedReplica(
             id_,
             found.told_nodes if lost else (),
@@ -166,6 +165,14 @@ def replica_of(document: Mapping[str, Any]) -> int:
     """Id of the replica that an object belongs to; -1 = the deployment's own."""
     marks = document["metadata"].get("labels") or {}
     return number(marks[labels.REPLICA]) if labels.REPLICA in marks else -1
+
+
+def _why_waiting(lost: list[str], seating: Seating) -> tuple[Reason, str]:
+    if lost:
+        return Reason.NODE_LOST, f"node {lost[0]} is gone and no other has room"
+    if seating.lacked:
+        return Reason.QUOTA_EXCEEDED, seating.lacked
+    return Reason.WAITING_FOR_GPUS, "no node has enough free GPUs"
 
 
 def set_of(documents: list[dict[str, Any]], replica: int) -> dict[str, Any] | None:

@@ -62,7 +62,8 @@ def state_in_words(situation: Situation) -> str:
     up = available(situation)
     if up.status == "True" and up.reason is Reason.ALL_REPLICAS_READY:
         return f"{'RollingOut' if situation.outdated else 'Available'}{refused}"
-    return f"{progressing(situation).reason if up.status == 'True' else up.reason}{refused}"
+    waits = f": {situation.first_waiting.message}" if situation.first_waiting else ""
+    return f"{progressing(situation).reason if up.status == 'True' else f'{up.reason}{waits}'}{refused}"
 
 
 def _plan(plan: Plan, situation: Situation) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def _cut(text: str, length: int) -> str:
 def _layout_text(plan: Plan | None) -> str:
     if plan is None or not plan.placements:
         return NOTHING
-    return " + ".join(f"{placement.layout} × {placement.replicas}" for placement in plan.placements)
+    shown = [p for index, p in enumerate(plan.placements) if not index or p.replicas or not p.expected]
+    return " + ".join(f"{placement.layout} × {placement.replicas}" for placement in shown)
 
 
 def _products(plan: Plan | None) -> str:

@@ -59,8 +59,8 @@ def available(situation: Situation) -> Verdict:
         return Verdict(FALSE, verdict.reason, verdict.message)
     if situation.wanted == 0:
         return Verdict(FALSE, Reason.SCALED_TO_ZERO, "spec.replicas is 0")
-    if situation.first_broken:
-        _, state = situation.first_broken
+    state = situation.first_broken[1] if situation.first_broken else situation.first_waiting
+    if state:
         return Verdict(FALSE, state.reason, f"{counted}; {state.message}")
     return Verdict(FALSE, Reason.REPLICAS_STARTING if situation.replicas else Reason.NO_REPLICA_READY, counted)
 
@@ -75,6 +75,11 @@ def progressing(situation: Situation) -> Verdict:
         return Verdict(TRUE, Reason.ROLLING_OUT, f"{surplus} replicas are being removed")
     starting = sum(state.reason is Reason.REPLICAS_STARTING for _, state in situation.health)
     if starting:
+    if situation.first_waiting:
+        waiting = sum(state.reason is Reason.WAITING_FOR_NODES for _, state in situation.health)
+        which = f"{waiting} of {len(situation.replicas)} replicas have nodes to come"
+        message = f"{which}; one {situation.first_waiting.message}"
+        return Verdict(TRUE, Reason.WAITING_FOR_NODES, message)
         return Verdict(TRUE, Reason.REPLICAS_STARTING, f"{starting} replicas are starting")
     return Verdict(FALSE, Reason.SUSPENDED if situation.suspended else Reason.STABLE, "nothing is under way")
 

@@ -13,7 +13,9 @@ _ASKED_FOR = frozenset(
     {"AutoscalingDisabled", "AutoscalingManaged", "AutoscalingExternal", "Suspended", "ScaledToZero"}
 )
 """What the user asked for: told, but no warning."""
-_ON_THE_WAY = frozenset({"ModelFactsPending", "ReplicasStarting", "NoReplicaReady", "MetricsUnavailable"})
+_ON_THE_WAY = frozenset(
+    {"ModelFactsPending", "ReplicasStarting", "NoReplicaReady", "MetricsUnavailable", "WaitingForNodes"}
+)
 """What every start goes through: told only when it ends something that was well."""
 _BAD_NEWS_ONLY = frozenset({"Accepted", "Degraded", "ScalingActive"})
 """Told as good only after having been bad."""

@@ -36,7 +36,11 @@ def test_a_plan_says_what_it_uses_and_holds():
 
 def test_no_pool_at_all():
     plan = choose(request(), inventory())
-    assert (plan.reason, plan.why, plan.nearest) == (Reason.NO_LAYOUT, "no pool of GPU nodes was found", "")
+    assert (plan.reason, plan.why, plan.nearest) == (
+        Reason.NO_LAYOUT,
+        "no pool of GPU nodes was found, and none is expected (expectedPools of the chart declares such)",
+        "",
+    )
 
 
 def test_missing_gpus_are_counted_and_it_matters_whether_they_exist():
