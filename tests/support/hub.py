@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -71,33 +73,49 @@ class File:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     needs_token: str = ""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What the hub itself says of it."""
+    cut_after: int = 0
+    """Bytes after which the connection is closed, once."""
+
+    @property
+    def size(self) -> int:
+        return max(self.length, len(self.content))
 
 
 class LocalHub:
     """`with LocalHub() as hub`; hub.url is its endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: C901 (a server in one piece)
         self.files: dict[str, File] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.ignore_ranges = False
+        self.needs_token = ""
+        """For a model's listing."""
+        self.commits: dict[tuple[str, str], str] = {}
+        """What revisions of models are, where a test says it."""
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def do_GET(self) -> None:
-                hub.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                file = hub.files.get(self.path, File(b"Entry not found", status=404))
+                asked = self.path if self.command == "GET" else f"{self.command} {self.path}"
+                hub.asked.append((asked, {name.lower(): value for name, value in self.headers.items()}))
+                file = hub.found(self.path)
                 time.sleep(file.delay_seconds)
                 if file.needs_token and self.headers.get("Authorization") != f"Bearer {file.needs_token}":
                     file = File(b"", status=401, headers={"X-Error-Code": "GatedRepo"})
                 self.answer(file)
 
             def answer(self, file: File) -> None:
-                status, content, total = file.status, file.content, max(file.length, len(file.content))
-                wanted = self.headers.get("Range")
+                status, content, total = file.status, file.content, file.size
+                wanted = self.headers.get("Range") if self.command == "GET" else None
                 if wanted and status == 200 and not hub.ignore_ranges:
-                    first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+                    first, last = (int(part or total - 1) for part in wanted.removeprefix("bytes=").split("-"))
                     status, content = (
                         206,
                         (content + bytes(max(0, min(last + 1, total) - len(content))))[first : last + 1],
@@ -108,10 +126,15 @@ class LocalHub:
                 else:
                     self.send_response(status)
                     length = total
-                for name, value in file.headers.items():
+                for name, value in {**file.told, **file.headers}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(length))
                 self.end_headers()
+                if self.command == "HEAD":
+                    return
+                if file.cut_after:
+                    content, length = content[: file.cut_after], 0
+                    file.cut_after, self.close_connection = 0, True
                 try:
                     self.wfile.write(content)
                     for _ in range(len(content), length, 1 << 16):
@@ -133,6 +156,48 @@ class LocalHub:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def found(self, path: str) -> File:
+        """What is served at a path: a file at a revision or at its commit, or a model's listing."""
+        if path in self.files:
+            return self.files[path]
+        plain = path.partition("?")[0]
+        if asked := re.fullmatch(r"/api/models/(.+)/revision/([^/]+)", plain):
+            return self.listing(*asked.groups())
+        if at := re.fullmatch(r"/(.+)/resolve/([0-9a-f]{40})/(.+)", plain):
+            for (model, revision), commit in self._commits().items():
+                here = self.files.get(f"/{model}/resolve/{revision}/{at[3]}")
+                if (model, commit) == at.groups()[:2] and here is not None:
+                    etag = hashlib.sha1(f"{at[3]} {here.size}".encode() + here.content).hexdigest()
+                    here.told = {"ETag": f'"{etag}"', "X-Repo-Commit": commit}
+                    return here
+        return File(b"Entry not found", status=404, headers={"X-Error-Code": "EntryNotFound"})
+
+    def _commits(self) -> dict[tuple[str, str], str]:
+        found = (re.fullmatch(r"/(.+)/resolve/([^/]+)/.+", path) for path in self.files)
+        known = {(each[1], each[2]) for each in found if each}
+        return {name: self.commits.get(name) or hashlib.sha1("@".join(name).encode()).hexdigest() for name in known}
+
+    def commit(self, model: str, revision: str = "main") -> str:
+        """What a revision is."""
+        return self._commits()[model, revision]
+
+    def listing(self, model: str, revision: str = "main") -> File:
+        """A model's files with their sizes, as the API tells them."""
+        commits = self._commits()
+        if not any(name == model for name, _ in commits):
+            return File(b"{}", status=404, headers={"X-Error-Code": "RepoNotFound"})
+        asked = next((r for (m, r), commit in commits.items() if m == model and revision in (r, commit)), None)
+        if asked is None:
+            return File(b"{}", status=404, headers={"X-Error-Code": "RevisionNotFound"})
+        start = f"/{model}/resolve/{asked}/"
+        rows = [
+            {"rfilename": path.removeprefix(start), "size": file.size}
+            for path, file in self.files.items()
+            if path.startswith(start)
+        ]
+        answer = {"id": model, "sha": commits[model, asked], "siblings": rows}
+        return File(json.dumps(answer).encode(), needs_token=self.needs_token)
 
     def put(self, model: str, name: str, file: File | bytes | str, revision: str = "main") -> File:
         """Serve one file of a model."""
