@@ -26,10 +26,9 @@ __all__ = [
     "Promise",
     "SkippedNode",
     "build_inventory",
+    "is_expected",
+    "read_expected",
     "read_node",
     "read_usage",
-]
-    "is_expected",
-    "read_ask",
-    "read_expected",
     "with_expected",
+]
