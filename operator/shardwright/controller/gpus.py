@@ -26,6 +26,11 @@ class Fleet:
     def __init__(self, store: Store, expected: Iterable[ExpectedPool] = ()) -> None:
         """Reads the store when it is asked; `expected` are pools of nodes that do not exist yet."""
         self._store = store
+        read = [read_expected(pool) for pool in expected]
+        self._to_come = [pool for pool in read if isinstance(pool, Expectation)]
+        self.unusable = tuple(pool for pool in read if isinstance(pool, SkippedNode))
+        """Declared pools that cannot be planned on."""
+        self._arrived: dict[str, int] = {}
         self._inventory: Inventory | None = None
         self._nodes: dict[str, NodeFacts | SkippedNode] = {}
 
@@ -41,12 +46,17 @@ class Fleet:
             skipped = [node for node in self._nodes.values() if isinstance(node, SkippedNode)]
             self._arrived = {each.pool.name: each.arrived(self._nodes.values()) for each in self._to_come}
             self._inventory = self._with_nodes_to_come(build_inventory(facts, (*skipped, *self.unusable)))
-        read = [read_expected(pool) for pool in expected]
-        self._to_come = [pool for pool in read if isinstance(pool, Expectation)]
-        self.unusable = tuple(pool for pool in read if isinstance(pool, SkippedNode))
-        """Declared pools that cannot be planned on."""
-        self._arrived: dict[str, int] = {}
         return self._inventory
+
+    def _with_nodes_to_come(self, real: Inventory) -> Inventory:
+        """With all nodes that declared pools could ever have: a promise on one holds for as long as it is declared."""
+        self._nodes.update({node.name: node for each in self._to_come for node in each.nodes})
+        pools = (*real.pools, *(each.pool for each in self._to_come))
+        return replace(real, pools=tuple(sorted(pools, key=lambda pool: pool.name)))
+
+    def arrived(self, pool: str) -> int:
+        """How many nodes of a declared pool exist."""
+        return self._arrived.get(pool, 0)
 
     def node(self, name: str) -> NodeFacts | SkippedNode | None:
         """What is known of one node."""
@@ -62,16 +72,6 @@ class DeploymentGpus:
         self._fleet = fleet
         self._store = store
         self._ledger = ledger
-    def _with_nodes_to_come(self, real: Inventory) -> Inventory:
-        """With all nodes that declared pools could ever have: a promise on one holds for as long as it is declared."""
-        self._nodes.update({node.name: node for each in self._to_come for node in each.nodes})
-        pools = (*real.pools, *(each.pool for each in self._to_come))
-        return replace(real, pools=tuple(sorted(pools, key=lambda pool: pool.name)))
-
-    def arrived(self, pool: str) -> int:
-        """How many nodes of a declared pool exist."""
-        return self._arrived.get(pool, 0)
-
         self._key = key
         self._uid = uid
 

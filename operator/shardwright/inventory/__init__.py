@@ -27,6 +27,7 @@ __all__ = [
     "SkippedNode",
     "build_inventory",
     "is_expected",
+    "read_ask",
     "read_expected",
     "read_node",
     "read_usage",

@@ -68,12 +68,12 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
     )
 
 
-def _physical(hardware: Hardware, gpus: int) -> int:
-    """GPUs of the board: a sick one is missing from allocatable and still has its index."""
 def _lasting(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, labels[key]) for key in labels.keys() - VOLATILE_LABELS))
 
 
+def _physical(hardware: Hardware, gpus: int) -> int:
+    """GPUs of the board: a sick one is missing from allocatable and still has its index."""
     return max(gpus, hardware.label_count or 0) if hardware.mig is None else gpus
 
 

@@ -82,8 +82,8 @@ class Pool:
     """The coarser level where islands are nested (switches under one socket); empty = the whole node."""
     multi_gpu: bool = True
     """False for MIG slices: no two of them may work on one replica, whatever `islands` says."""
-
     expected: str = ""
+
     @property
     def free_gpus(self) -> int:
         """Free GPUs of all nodes."""
@@ -115,14 +115,14 @@ class SkippedNode:
     name: str
     reason: Reason
     message: str
+    labels: tuple[tuple[str, str], ...] = ()
+    """Sorted; kept only of nodes that have to do with GPUs."""
     unreachable: bool = False
     """Nobody hears from it: its kubelet neither reports pods nor ends them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodUsage:
-    labels: tuple[tuple[str, str], ...] = ()
-    """Sorted; kept only of nodes that have to do with GPUs."""
     """The GPUs that one bound, unfinished pod holds; a terminating pod holds them until it is gone."""
 
     name: str

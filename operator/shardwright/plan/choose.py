@@ -70,6 +70,8 @@ def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Opti
         if fit.crosses_island and not crossing:
             continue
         room = min(site.room_for(fit.room_key), demand.affordable(fit.layout), site.quota(request, fit.layout))
+        if site.pool.expected and demand.by_budget:
+            room = min(room, 1)
         wanted = demand.wanted(fit.layout, fit.memory, room)
         if room or wanted == 0:
             placed = min(room, wanted)
@@ -77,8 +79,6 @@ def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Opti
             yield Option(site.pool, site.nodes, fit, room, wanted, placed, short)
 
 
-        if site.pool.expected and demand.by_budget:
-            room = min(room, 1)
 def _planned(request: PlanRequest, options: Sequence[Option], tried: Sequence[Tried], crossing: bool) -> Plan:
     demand = demand_of(request)
     best, *_ = placed_on = tuple(_placements(request, ranked(options, request, by_total=demand.by_budget), demand))
@@ -117,13 +117,6 @@ def _placements(request: PlanRequest, order: Iterator[Option], demand: Demand) -
             return
 
 
-def _placement(option: Option, placed: int) -> Placement:
-    pool = option.pool
-    return Placement(
-        pool=pool.name,
-        product=pool.product.name,
-        vendor=pool.product.vendor,
-        gpu_resource=pool.gpu_resource,
 def _standby(
     options: Sequence[Option], placed_on: Sequence[tuple[Option, int]], placements: Sequence[Placement]
 ) -> tuple[Placement, ...]:
@@ -140,6 +133,13 @@ def _standby(
     )
 
 
+def _placement(option: Option, placed: int) -> Placement:
+    pool = option.pool
+    return Placement(
+        pool=pool.name,
+        product=pool.product.name,
+        vendor=pool.product.vendor,
+        gpu_resource=pool.gpu_resource,
         layout=option.fit.layout,
         replicas=placed,
         max_replicas=option.capacity,
@@ -147,6 +147,7 @@ def _standby(
         replica_nodes=assign(option.nodes, option.fit.layout, placed),
         pool_selector=pool.selector,
         pool_nodes=() if pool.selector else tuple(node.name for node in pool.nodes),
+        expected=pool.expected,
     )
 
 
@@ -154,7 +155,6 @@ def _slower(
     request: PlanRequest, options: Sequence[Option], best: Option, placements: Sequence[Placement]
 ) -> Iterator[Loss]:
     """What fits and still lost, with the figure by which it lost."""
-        expected=pool.expected,
     chosen = {(p.pool, p.layout) for p in placements}
     figure, unit = _FIGURES[request.priority]
     need, pools = figure(best), {p.pool for p in placements}

@@ -84,7 +84,7 @@ def _why_not(plan: Plan, request: PlanRequest) -> str:
     if plan.reason is Reason.WAITING_FOR_GPUS:
         return f"{request.model.id} fits these GPUs, but not enough of them are free"
     if not plan.rejected:
-        return "no pool of GPU nodes was found"
+        return "no pool of GPU nodes was found, and none is expected (expectedPools of the chart declares such)"
     return f"no layout of {request.model.id} fits; closest: {rejection(plan.rejected[0])}"
 
 

@@ -164,6 +164,9 @@ class Placement:
     pool_selector: tuple[tuple[str, str], ...] = ()
     """Node labels that single out the pool; empty where only node names do."""
     pool_nodes: tuple[str, ...] = ()
+    expected: str = ""
+    def awaited_nodes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n for nodes in self.replica_nodes for n in nodes)) if self.expected else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,6 @@ class Plan:
     why: str = ""
     """One line for the user."""
     nearest: str = ""
-    expected: str = ""
-    def awaited_nodes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(n for nodes in self.replica_nodes for n in nodes)) if self.expected else ()
     """The nearest thing that would fit, when nothing does."""
     context_length: int = 0
     derived_replicas: int = 0

@@ -69,12 +69,9 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
     if alive.gave_up:
         message = f"given up after {alive.count} restarts; first: {alive.culprit}"
         observed = replace(observed, trouble=Reason.RESTART_BUDGET_SPENT, message=message)
-    elif alive.incarnation > found.incarnation and alive.culprit and not seat.moved:
-        observed = replace(observed, trouble=_reason(alive.culprit), message=f"the group is made anew: {alive.culprit}")
-    elif alive.due_in_seconds and not state.ready:
-        observed = replace(
-            observed, trouble=_reason(alive.culprit), message=f"made anew after a back-off: {alive.culprit}"
-        )
+    elif broke := _being_mended(alive, state, anew=anew):
+        how = "made anew" if anew else "made anew after a back-off"
+        observed = replace(observed, trouble=_reason(broke), message=f"{how}: {broke}")
     elif health(observed).reason in _WAITS and (message := _awaited(seat, found)):
         observed = replace(observed, trouble=Reason.WAITING_FOR_NODES, message=message)
     return Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
@@ -161,18 +158,18 @@ def shown(
     return (*seated, *waiting)
 
 
-def replica_of(document: Mapping[str, Any]) -> int:
-    """Id of the replica that an object belongs to; -1 = the deployment's own."""
-    marks = document["metadata"].get("labels") or {}
-    return number(marks[labels.REPLICA]) if labels.REPLICA in marks else -1
-
-
 def _why_waiting(lost: list[str], seating: Seating) -> tuple[Reason, str]:
     if lost:
         return Reason.NODE_LOST, f"node {lost[0]} is gone and no other has room"
     if seating.lacked:
         return Reason.QUOTA_EXCEEDED, seating.lacked
     return Reason.WAITING_FOR_GPUS, "no node has enough free GPUs"
+
+
+def replica_of(document: Mapping[str, Any]) -> int:
+    """Id of the replica that an object belongs to; -1 = the deployment's own."""
+    marks = document["metadata"].get("labels") or {}
+    return number(marks[labels.REPLICA]) if labels.REPLICA in marks else -1
 
 
 def set_of(documents: list[dict[str, Any]], replica: int) -> dict[str, Any] | None:

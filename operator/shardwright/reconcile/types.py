@@ -24,10 +24,10 @@ class Gpus(Protocol):
     def node_exists(self, name: str) -> bool:
         """Whether the node is there at all, fit for planning or not."""
 
-    def node_unreachable(self, name: str) -> bool:
     def labels_of(self, name: str) -> tuple[tuple[str, str], ...]:
         """Labels of a node, fit for planning or not; none where it is not there."""
 
+    def node_unreachable(self, name: str) -> bool:
         """Whether nobody hears from the node any more: its pods end only if somebody else ends them."""
 
     def node_usable(self, name: str) -> bool:

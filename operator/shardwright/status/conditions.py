@@ -73,13 +73,13 @@ def progressing(situation: Situation) -> Verdict:
     surplus = len(situation.replicas) - (0 if situation.suspended else situation.wanted)
     if surplus > 0:
         return Verdict(TRUE, Reason.ROLLING_OUT, f"{surplus} replicas are being removed")
-    starting = sum(state.reason is Reason.REPLICAS_STARTING for _, state in situation.health)
-    if starting:
     if situation.first_waiting:
         waiting = sum(state.reason is Reason.WAITING_FOR_NODES for _, state in situation.health)
         which = f"{waiting} of {len(situation.replicas)} replicas have nodes to come"
         message = f"{which}; one {situation.first_waiting.message}"
         return Verdict(TRUE, Reason.WAITING_FOR_NODES, message)
+    starting = sum(state.reason is Reason.REPLICAS_STARTING for _, state in situation.health)
+    if starting:
         return Verdict(TRUE, Reason.REPLICAS_STARTING, f"{starting} replicas are starting")
     return Verdict(FALSE, Reason.SUSPENDED if situation.suspended else Reason.STABLE, "nothing is under way")
 

@@ -83,11 +83,11 @@ class Situation:
         return self.spec is not None and self.spec.suspend
 
     @cached_property
-    def first_broken(self) -> tuple[ObservedReplica, ReplicaHealth] | None:
-        """The replica to look at first."""
-        return next(((replica, state) for replica, state in self.health if state.broken), None)
-    @cached_property
     def first_waiting(self) -> ReplicaHealth | None:
         """The first replica whose nodes an autoscaler must add."""
         return next((state for _, state in self.health if state.reason is Reason.WAITING_FOR_NODES), None)
 
+    @cached_property
+    def first_broken(self) -> tuple[ObservedReplica, ReplicaHealth] | None:
+        """The replica to look at first."""
+        return next(((replica, state) for replica, state in self.health if state.broken), None)
