@@ -64,7 +64,7 @@ def test_renders_as_the_snapshot(case):
     [
         "externalMetrics.install=perhaps", "image.pullPolicy=Sometimes", "log.level=LOUD", "settings.workers=0",
         "settings.nope=1", "nope=1", "namespaces={Not_A_Name}", "settings.scrapeSeconds=0", "image.repository=",
-        "engineImages.sglang.nvidia=x", "settings.cacheHostPath=relative",
+        "engineImages.sglang.nvidia=x", "settings.cacheHostPath=relative", "expectedPools[0].name=x",
     ],
 )  # fmt: skip
 def test_schema_refuses_nonsense(option):
