@@ -129,6 +129,7 @@ def test_rules_name_every_child_and_no_wildcard():
     }
     for kind in kinds.CHILDREN:
         assert granted[(kind.group, kind.plural)] == {"get", "list", "watch", "create", "patch", "delete"}
+    assert granted[("", "resourcequotas")] == granted[("", "nodes")] == {"get", "list", "watch"}
     assert granted[("", "pods")] == {"get", "list", "watch", "delete"}
     assert not [rule for rule in rules if "*" in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]]
     assert granted["", "secrets"] == {"create"}, "Secrets are made, never read"

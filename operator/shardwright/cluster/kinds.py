@@ -45,6 +45,7 @@ SERVICE = Kind("v1", "Service", "services")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 EVENT = Kind("v1", "Event", "events")
 SECRET = Kind("v1", "Secret", "secrets")
+RESOURCE_QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 JOB = Kind("batch/v1", "Job", "jobs")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
@@ -56,7 +57,7 @@ CHILDREN = (STATEFUL_SET, SERVICE, AUTOSCALER, DISRUPTION_BUDGET, CONFIG_MAP, CO
 """What an InferenceDeployment may own; watched, so that what is edited or deleted by hand comes back."""
 LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name})
 """Kinds that are watched by our label only: clusters hold many and large ones that are not ours."""
-BY_NAME = {kind.name: kind for kind in (*CHILDREN, DEPLOYMENT, NODE, POD)}
+BY_NAME = {kind.name: kind for kind in (*CHILDREN, DEPLOYMENT, NODE, POD, RESOURCE_QUOTA)}
 OUR_LABEL = f"{labels.MANAGED_BY}=shardwright"
 _WITHOUT_REPLICAS = f"{OUR_LABEL},!{labels.REPLICA}"
 

@@ -10,7 +10,9 @@ from shardwright.cluster.client import ApiClient
 from shardwright.cluster.kinds import Kind
 from shardwright.cluster.store import Change, Store
 
-WATCHED: tuple[Kind, ...] = (kinds.NODE, kinds.DEPLOYMENT, kinds.POD, *kinds.CHILDREN)
+WATCHED: tuple[Kind, ...] = (
+    kinds.NODE, kinds.DEPLOYMENT, kinds.RESOURCE_QUOTA, kinds.POD, *kinds.CHILDREN,
+)  # fmt: skip
 
 
 async def relist(

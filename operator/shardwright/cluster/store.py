@@ -17,7 +17,18 @@ import orjson
 from shardwright.api import labels
 from shardwright.cluster import kinds
 from shardwright.cluster.kinds import Kind
-from shardwright.inventory import NodeFacts, PodUsage, SkippedNode, read_node, read_usage
+from shardwright.inventory import (
+    NodeFacts,
+    PodAsk,
+    PodClass,
+    PodUsage,
+    Quota,
+    SkippedNode,
+    read_ask,
+    read_node,
+    read_quota,
+    read_usage,
+)
 
 Key = tuple[str, str]
 """Namespace and name of an InferenceDeployment."""
@@ -34,6 +45,8 @@ class Change:
     """GPUs of the node may have become free."""
     released: tuple[str, str] | None = None
     """Namespace and name that an object of others does not take any more."""
+    quota_of: str | None = None
+    """Namespace whose ResourceQuota changed."""
     relisted: bool = False
     """The object was known already and came from a list: a watch was broken, and deletions may have been missed."""
 
@@ -43,9 +56,10 @@ class _Stored:
     uid: str
     version: int
     value: Any
-    """JSON bytes, NodeFacts, or None for an object that is not ours and only takes a name."""
+    """JSON bytes, NodeFacts, Quota, or None for an object that is not ours and only takes a name."""
     key: Key | None
     usage: PodUsage | None = None
+    ask: PodAsk | None = None
 
 
 NOTHING = Change()
@@ -60,6 +74,7 @@ class Store:
         self._children: defaultdict[Key, dict[tuple[str, str], _Stored]] = defaultdict(dict)
         self._pods: defaultdict[Key, dict[str, _Stored]] = defaultdict(dict)
         self._held: Counter[tuple[str, str]] = Counter()
+        self._asked: defaultdict[str, Counter[tuple[PodClass, str]]] = defaultdict(Counter)
         self._listing: dict[str, dict[str, int]] = {}
 
     # Reading
@@ -67,6 +82,10 @@ class Store:
     def keys(self) -> list[Key]:
         """Every InferenceDeployment that is known, sorted."""
         return sorted(self._objects[kinds.DEPLOYMENT.name])
+
+    def keys_of(self, namespace: str) -> list[Key]:
+        """Every InferenceDeployment of one namespace."""
+        return [key for key in self._objects[kinds.DEPLOYMENT.name] if key[0] == namespace]
 
     def deployment(self, key: Key) -> JsonObject | None:
         """The InferenceDeployment, without managed fields."""
@@ -118,6 +137,19 @@ class Store:
         """What the deployment's own pods hold."""
         return [stored.usage for stored in self._pods.get(key, {}).values() if stored.usage]
 
+    def quotas(self, namespace: str) -> tuple[Quota, ...]:
+        """The namespace's ResourceQuotas, by name."""
+        found = self._objects[kinds.RESOURCE_QUOTA.name].items()
+        return tuple(stored.value for (where, _), stored in sorted(found) if where == namespace)
+
+    def asked(self, namespace: str) -> Mapping[tuple[PodClass, str], int]:
+        """What unfinished pods of the namespace take of quotas, bound or not, by class of pods and resource."""
+        return self._asked.get(namespace, Counter())
+
+    def asks(self, key: Key) -> list[PodAsk]:
+        """What the deployment's own pods take of quotas."""
+        return [stored.ask for stored in self._pods.get(key, {}).values() if stored.ask]
+
     # Writing
 
     def put(self, kind: Kind, document: Mapping[str, Any], *, listed: bool = False) -> Change:
@@ -132,6 +164,7 @@ class Store:
             return NOTHING
         stored = self._reduce(kind, document, uid, version)
         same = known is not None and known.uid == uid and known.value == stored.value and known.key == stored.key
+        same = same and known is not None and known.usage == stored.usage
         if known is not None:
             self._unlink(kind, address, known)
         self._objects[kind.name][address] = stored
@@ -177,8 +210,10 @@ class Store:
             return _Stored(uid, version, read_node(document), None)
         if kind is kinds.POD:
             key = _key_of_label(document["metadata"])
-            usage = read_usage(document)
-            return _Stored(uid, version, orjson.dumps(_small_pod(document)) if key else None, key, usage)
+            value = orjson.dumps(_small_pod(document)) if key else None
+            return _Stored(uid, version, value, key, read_usage(document), read_ask(document))
+        if kind is kinds.RESOURCE_QUOTA:
+            return _Stored(uid, version, read_quota(document), None)
         if kind is kinds.DEPLOYMENT:
             metadata = document["metadata"]
             return _Stored(uid, version, orjson.dumps(_bare(document)), (metadata["namespace"], metadata["name"]))
@@ -188,6 +223,8 @@ class Store:
     def _link(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
         if stored.usage is not None:
             self._count(stored.usage, 1)
+        if stored.ask is not None:
+            self._count_ask(address[0], stored.ask, 1)
         if stored.key is None or kind is kinds.DEPLOYMENT:
             return
         if kind is kinds.POD:
@@ -198,6 +235,8 @@ class Store:
     def _unlink(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
         if stored.usage is not None:
             self._count(stored.usage, -1)
+        if stored.ask is not None:
+            self._count_ask(address[0], stored.ask, -1)
         if stored.key is None or kind is kinds.DEPLOYMENT:
             return
         group: dict[Any, _Stored] = self._pods[stored.key] if kind is kinds.POD else self._children[stored.key]
@@ -216,12 +255,23 @@ class Store:
             if not self._held[usage.node, resource]:
                 del self._held[usage.node, resource]
 
+    def _count_ask(self, namespace: str, ask: PodAsk, sign: int) -> None:
+        asked = self._asked[namespace]
+        for resource, count in ask.amounts:
+            asked[ask.pod_class, resource] += sign * count
+            if not asked[ask.pod_class, resource]:
+                del asked[ask.pod_class, resource]
+        if not asked:
+            del self._asked[namespace]
+
     @staticmethod
     def _change(
         kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None, *, listed: bool
     ) -> Change:
         if kind is kinds.NODE:
             return Change(node=address[1], freed=True, relisted=listed)
+        if kind is kinds.RESOURCE_QUOTA:
+            return Change(quota_of=address[0], relisted=listed)
         current = new or old
         key = current.key if current else None
         if kind is kinds.POD:

@@ -123,6 +123,8 @@ class Controller:
             self._news.tell_of_node(self.store.node(change.node), self._now())
         elif change.node is not None:
             self._wake(self.ledger.promisees(change.node), waiting=change.freed)
+        if change.quota_of is not None:
+            self._wake(self._waiting_in(change.quota_of), waiting=False)
         if change.released is not None:
             namespace, name = change.released
             for key in self._memories:
@@ -362,6 +364,9 @@ class Controller:
             del self._memories[key]
             self._keys.pop(memory.uid, None)
             self.queue.forget(key)
+
+    def _waiting_in(self, namespace: str) -> set[str]:
+        return {memory.uid for key, memory in self._memories.items() if key[0] == namespace and memory.waiting}
 
     def _wake(self, uids: set[str], *, waiting: bool) -> None:
         """After a short rest, look again at these deployments, and at all that wait if GPUs may have become free."""

@@ -10,6 +10,7 @@ from shardwright.inventory import (
     Expectation,
     Inventory,
     NodeFacts,
+    PodClass,
     Pool,
     PoolNode,
     SkippedNode,
@@ -17,7 +18,10 @@ from shardwright.inventory import (
     read_expected,
 )
 from shardwright.inventory.expected import labels_of, remaining
+from shardwright.inventory.raw import at, text
+from shardwright.plan.types import QuotaRoom
 from shardwright.reconcile.ledger import Ledger, promised
+from shardwright.reconcile.quota import Tenant, room
 
 
 class Fleet:
@@ -135,6 +139,23 @@ class DeploymentGpus:
         )
         held = self._store.held().get((node, resource), 0) - own
         return facts.node.gpus - held - self._ledger.promised_to_older(self._uid, node) >= gpus
+
+    def quota_room(self, *, standing: bool) -> tuple[QuotaRoom, ...]:
+        """What the namespace's ResourceQuotas leave to all replicas of the deployment together."""
+        namespace = self._key[0]
+        quotas = self._store.quotas(namespace)
+        if not quotas:
+            return ()
+        others = [key for key in self._store.keys_of(namespace) if key != self._key]
+        asked = self._store.asked(namespace)
+        return room(quotas, asked, self._tenant(self._key), map(self._tenant, others), standing=standing)
+
+    def _tenant(self, key: Key) -> Tenant:
+        deployment = self._store.deployment(key) or {}
+        uid = self._store.uid(key) or ""
+        created = str(deployment.get("metadata", {}).get("creationTimestamp") or "")
+        priority = text(at(deployment, "spec", "placement", "priorityClassName"))
+        return Tenant((created, uid), PodClass(priority), self._ledger.reservations(uid), tuple(self._store.asks(key)))
 
 
 def bound_nodes(store: Store, key: Key) -> Mapping[int, Iterable[str]]:

@@ -16,12 +16,11 @@ def reservations_of(deployment: Mapping[str, Any], children: Iterable[Mapping[st
     rows = (deployment.get("status") or {}).get("replicaStates")
     if kept is None or not isinstance(rows, list) or (kept.spec.get("suspend") is True):
         return ()
-    gpus_by_size = {
-        placement.layout.nodes_per_replica: placement.layout.gpus_per_pod for placement in kept.plan.placements
-    }
+    by_size = {placement.layout.nodes_per_replica: placement for placement in kept.plan.placements}
     found = []
     for row in rows:
         nodes = tuple(map(str, row.get("nodes") or ())) if isinstance(row, Mapping) else ()
-        if nodes and len(nodes) in gpus_by_size:
-            found.append(Reservation(number(row.get("id")), gpus_by_size[len(nodes)], nodes))
+        if nodes and (placement := by_size.get(len(nodes))):
+            gpus, resource = placement.layout.gpus_per_pod, placement.gpu_resource
+            found.append(Reservation(number(row.get("id")), gpus, nodes, resource))
     return tuple(found)

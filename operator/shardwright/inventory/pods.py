@@ -14,7 +14,7 @@ def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
     node = text(at(pod, "spec", "nodeName"))
     if not node or text(at(pod, "status", "phase")) in ("Succeeded", "Failed"):
         return None
-    devices = tuple(sorted((name, count) for name, count in _requested(mapping(at(pod, "spec"))).items() if count > 0))
+    devices = requested_devices(pod)
     if not devices:
         return None
     namespace, name = text(at(pod, "metadata", "namespace")), text(at(pod, "metadata", "name"))
@@ -31,6 +31,11 @@ def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
         replica=-1 if replica is None else replica,
         terminating=bool(at(pod, "metadata", "deletionTimestamp")),
     )
+
+
+def requested_devices(pod: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """(resource, count) of all GPUs that a pod asks for, bound to a node or not; sorted, counts above zero."""
+    return tuple(sorted((name, count) for name, count in _requested(mapping(at(pod, "spec"))).items() if count > 0))
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:

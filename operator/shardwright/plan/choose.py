@@ -38,6 +38,11 @@ def choose(request: PlanRequest, inventory: Inventory) -> Plan:
     return replace(plan, why=explain.why(plan, request), nearest=explain.nearest(request, sites))
 
 
+def _unplaced(request: PlanRequest, tried: Sequence[Tried], crossing: bool) -> Reason:
+    """Why nothing could be placed: no layout fits, a quota forbids what would find room, or GPUs are not free."""
+    fits = [(each.site, fit) for each in tried for fit in each.fits if crossing or not fit.crosses_island]
+    if any(site.room_for(fit.room_key) and not site.quota(request, fit.layout) for site, fit in fits):
+        return Reason.QUOTA_EXCEEDED
     return Reason.WAITING_FOR_GPUS if any(each.fits for each in tried) else Reason.NO_LAYOUT
 def ranking(request: PlanRequest, inventory: Inventory) -> tuple[Option, ...]:
     """Every layout that could be placed, best first, by the attempt that `choose` takes; empty where none can."""

@@ -89,8 +89,9 @@ def _unplaceable(request: PlanRequest, each: Tried, fit: Fit, crossing: bool) ->
         yield loss(name, fit.text, Reason.CROSSES_ISLAND, layout.tensor, have, "GPUs of one island")
     if request.max_gpus is not None and gpus > request.max_gpus:
         yield loss(name, fit.text, Reason.OVER_GPU_LIMIT, gpus, request.max_gpus, "GPUs")
-    if request.quota_gpus and site.quota(request, layout) == 0:
-        left = dict(request.quota_gpus)[site.pool.gpu_resource]
-        yield loss(name, fit.text, Reason.QUOTA_EXCEEDED, gpus, left, "GPUs of the quota")
+    for quota, need in site.quota_needs(request, layout):
+        if need > quota.left:
+            what = f"{quota.resource} of ResourceQuota {quota.quota}"
+            yield loss(name, fit.text, Reason.QUOTA_EXCEEDED, need, max(0, quota.left), what)
     if site.room_for(fit.room_key) == 0:
         yield loss(name, fit.text, Reason.NOT_ENOUGH_FREE_GPUS, gpus, min(site.free_gpus, gpus - 1), "free GPUs")

@@ -7,7 +7,7 @@ from shardwright.api.reasons import Reason
 from shardwright.inventory import Pool, PoolNode
 from shardwright.plan.enumerate import MOST_PODS_PER_REPLICA
 from shardwright.plan.room import Domains, Eligibility, capacity, domains
-from shardwright.plan.types import Layout, PlanRequest, Rejection
+from shardwright.plan.types import Layout, PlanRequest, QuotaRoom, Rejection
 from shardwright.plan.verdicts import Fit, fits, kind_of
 
 EVERY_LAYOUT = "every layout"
@@ -44,10 +44,13 @@ class Site:
 
     def quota(self, request: PlanRequest, layout: Layout) -> int:
         """Replicas that a ResourceQuota leaves room for."""
-        if not request.quota_gpus:
-            return 1 << 30
-        left = dict(request.quota_gpus).get(self.pool.gpu_resource)
-        return 1 << 30 if left is None else max(0, left) // layout.gpus_per_replica
+        short = [one.left // need for one, need in self.quota_needs(request, layout)]
+        return max(0, min(short, default=1 << 30))
+
+    def quota_needs(self, request: PlanRequest, layout: Layout) -> Iterator[tuple[QuotaRoom, int]]:
+        """Each quota that a replica of the layout counts in, and how much of it the replica takes."""
+        needs = {self.pool.gpu_resource: layout.gpus_per_replica, "pods": layout.nodes_per_replica}
+        return ((one, needs[one.resource]) for one in request.quotas if one.resource in needs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,17 @@ class LayoutPins:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class QuotaRoom:
+    """What a ResourceQuota leaves to a deployment: to all of its replicas together, those that run included."""
+
+    resource: str
+    """`nvidia.com/gpu`, …, or `pods`."""
+    left: int
+    quota: str
+    """Name of the ResourceQuota that leaves least."""
+
+
 class PlanRequest:
     """Everything a plan depends on besides the inventory. The caller resolved the model's profile and the defaults."""
 
@@ -97,8 +108,8 @@ class PlanRequest:
     """Price of a GPU hour in millionths, by product."""
     allow_mixed_products: bool
     cross_islands: CrossIslands
-    quota_gpus: tuple[tuple[str, int], ...] = ()
-    """Head-room of a ResourceQuota by GPU resource name; a resource that is not named has no quota."""
+    quotas: tuple[QuotaRoom, ...] = ()
+    """By resource; one that is not named is not bounded."""
     time_per_token_target_microseconds: int = 50_000
     """For priority Throughput: the batch is cut until a request gets a token at least this often."""
 

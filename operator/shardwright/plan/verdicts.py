@@ -35,7 +35,7 @@ def question_of(request: PlanRequest) -> PlanRequest:
     """The request without what only placing depends on, so that it can be compared and kept."""
     return replace(
         request, max_replicas=None, max_gpus=None, fill_free_gpus=False, node_selector=(), tolerations=(),
-        gpu_products=(), gpu_prices_micro=(), allow_mixed_products=False, quota_gpus=(),
+        gpu_products=(), gpu_prices_micro=(), allow_mixed_products=False, quotas=(),
         cross_islands=CrossIslands.FREELY,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from shardwright.models.formats import FP8
 from shardwright.models.profile import LayerShape, Matrix, ModelProfile
 from shardwright.plan.enumerate import MOST_PODS_PER_REPLICA
 from shardwright.plan.site import Site
-from shardwright.plan.types import Layout, PlanRequest
+from shardwright.plan.types import Layout, PlanRequest, QuotaRoom
 from shardwright.plan.verdicts import CONTEXT_REASONS, longest_context, question_of, verdicts
 
 
@@ -27,12 +27,27 @@ class MoreGpus:
 
 
 @dataclass(frozen=True, slots=True)
+class MoreQuota:
+    """A ResourceQuota would have to allow so many more; the GPUs themselves are free."""
+
+    quota: QuotaRoom
+    need: int
+    layout: Layout
+
+    @property
+    def missing(self) -> int:
+        """How many more."""
+        return self.need - self.quota.left
+
+
+@dataclass(frozen=True, slots=True)
 class Nearest:
     """What would help, each part None where it would not."""
 
     gpus: MoreGpus | None = None
     context: int | None = None
     fp8: bool = False
+    quota: "MoreQuota | None" = None
     half: bool = False
     """16-bit floats of the older kind."""
 
@@ -42,7 +57,17 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> Nearest:
     usable = [site for site in sites if not site.refused]
     more = min(_more_gpus(request, usable), key=lambda m: (m.missing, m.layout, m.pool), default=None)
     context = max(_contexts(request, usable), default=0)
-    return Nearest(more, context or None, _fp8_helps(request, usable), _half_helps(request, usable))
+    quota = min(_more_quota(request, usable), key=lambda m: (m.missing, m.layout, m.quota.resource), default=None)
+    return Nearest(more, context or None, _fp8_helps(request, usable), quota, _half_helps(request, usable))
+
+
+def _more_quota(request: PlanRequest, sites: Sequence[Site]) -> Iterator[MoreQuota]:
+    question = question_of(request)
+    for site in sites if request.quotas else ():
+        for verdict in verdicts(question, site.kind, MOST_PODS_PER_REPLICA, False):
+            if not verdict.rejections and site.room(verdict.layout):
+                short = [(one, need) for one, need in site.quota_needs(request, verdict.layout) if need > one.left]
+                yield from (MoreQuota(one, need, verdict.layout) for one, need in short)
 
 
 def _more_gpus(request: PlanRequest, sites: Sequence[Site]) -> Iterator[MoreGpus]:

@@ -121,7 +121,8 @@ def _old_revisions(seen: Observed, course: Course) -> tuple[Deletion, ...]:
 
 
 def _reservation(seat: Seat, plan: Plan) -> Reservation:
-    return Reservation(seat.replica, plan.placements[seat.placement_index].layout.gpus_per_pod, seat.nodes)
+    placement = plan.placements[seat.placement_index]
+    return Reservation(seat.replica, placement.layout.gpus_per_pod, seat.nodes, placement.gpu_resource)
 
 
 def _hash_of(documents: list[dict[str, Any]]) -> str:

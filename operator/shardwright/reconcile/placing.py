@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from shardwright.inventory import Inventory
 from shardwright.plan.room import assign
 from shardwright.plan.site import site_of
-from shardwright.plan.types import Placement, Plan, PlanRequest
+from shardwright.plan.types import Placement, Plan, PlanRequest, QuotaRoom
 from shardwright.plan.validity import arrived, pool_of
 from shardwright.reconcile.live import LiveReplica
+from shardwright.reconcile.quota import Purse
 from shardwright.reconcile.types import Gpus
 
 
@@ -41,12 +42,22 @@ class Seating:
     waiting: tuple[int, ...] = ()
     lost_nodes: tuple[str, ...] = ()
     """Nodes that replicas ran on and that are gone."""
+    lacked: str = ""
+    """What ResourceQuotas lack for those that wait, in words; empty where no quota holds them up."""
 
 
 def keep_seats(
-    ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, request: PlanRequest, gpus: Gpus
+    ids: Sequence[int],
+    live: Mapping[int, LiveReplica],
+    plan: Plan,
+    request: PlanRequest,
+    gpus: Gpus,
+    beside: Sequence[Seat] = (),
 ) -> Seating:
-    """Seats under a plan that stays: standing replicas keep theirs, new and homeless ones are placed."""
+    """Seats under a plan that stays: standing replicas keep theirs, new and homeless ones are placed.
+
+    `beside` are other seats of the same deployment, which quotas pay for first.
+    """
     seats: list[Seat] = []
     homeless: list[int] = []
     leaving: list[int] = []
@@ -62,12 +73,17 @@ def keep_seats(
             leaving.append(id_)
         else:
             homeless.append(id_)
+    seats, unpaid = _paid(seats, live, plan, gpus.quota_room(standing=True))
+    homeless += unpaid
+    purse = Purse(gpus.quota_room(standing=False) if homeless or leaving else ())
     if homeless or leaving:
         affordable = _affordable(plan, request, len(seats) + len(leaving))
         asking = [*homeless[:affordable], *leaving]
         free = gpus.inventory(free_replicas=frozenset((*homeless, *leaving)))
         had = {id_ for id_ in homeless if id_ in live and live[id_].set is not None}
-        placed = place(asking, plan, request, free)
+        for seat in (*beside, *seats):
+            purse.pay(plan.placements[seat.placement_index], anyway=True)
+        placed = place(asking, plan, request, free, purse)
         seats += [replace(s, moved=s.replica in had, leaves=s.replica in leaving) for s in placed]
         seats += _stuck_seats(set(leaving) - {seat.replica for seat in seats}, live, plan)
     seated = {seat.replica for seat in seats}
@@ -75,7 +91,28 @@ def keep_seats(
         tuple(sorted(seats, key=lambda seat: seat.replica)),
         tuple(id_ for id_ in ids if id_ not in seated),
         tuple(sorted(lost)),
+        purse.lacked,
     )
+
+
+def _paid(
+    seats: Sequence[Seat], live: Mapping[int, LiveReplica], plan: Plan, rooms: Iterable[QuotaRoom]
+) -> tuple[list[Seat], list[int]]:
+    """Standing replicas that quotas let stand, and ids of those whose missing pods would be refused.
+
+    A replica that has all its pods stands whatever a quota says; half a group only holds what others could use.
+    """
+    purse, paid, unpaid = Purse(rooms), list[Seat](), list[int]()
+    for seat in sorted(seats, key=lambda one: (not _is_whole(live[one.replica], one), one.replica)):
+        if purse.pay(plan.placements[seat.placement_index], anyway=_is_whole(live[seat.replica], seat)):
+            paid.append(seat)
+        else:
+            unpaid.append(seat.replica)
+    return paid, unpaid
+
+
+def _is_whole(replica: LiveReplica, seat: Seat) -> bool:
+    return sum(not pod.terminating for _, pod in replica.pods) >= len(seat.nodes)
 
 
 def _stuck_seats(ids: Iterable[int], live: Mapping[int, LiveReplica], plan: Plan) -> Iterable[Seat]:
@@ -106,11 +143,23 @@ def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, g
         index, nodes = offered.pop(best)
         seats.append(Seat(id_, index, nodes, leaves=id_ in live and misplaced(live[id_], plan, gpus)))
     seated = {seat.replica for seat in seats}
-    return Seating(tuple(seats), tuple(id_ for id_ in ids if id_ not in seated))
+    waiting = tuple(id_ for id_ in ids if id_ not in seated)
+    return Seating(tuple(seats), waiting, lacked=_lacked(seats, plan, gpus) if waiting else "")
 
 
-def place(ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inventory) -> list[Seat]:
-    """Nodes for replicas that have none, on the plan's placements in their order."""
+def _lacked(seats: Sequence[Seat], plan: Plan, gpus: Gpus) -> str:
+    """What quotas lack for one more replica."""
+    purse = Purse(gpus.quota_room(standing=False))
+    for seat in seats:
+        purse.pay(plan.placements[seat.placement_index], anyway=True)
+    return purse.shortage(plan.placements[0])
+
+
+def place(
+    ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inventory, purse: Purse | None = None
+) -> list[Seat]:
+    """Nodes for replicas that have none, on the plan's placements in their order, as far as quotas pay for them."""
+    purse = purse or Purse()
     waiting = list(ids)
     seats: list[Seat] = []
     for index, placement in enumerate(plan.placements):
@@ -118,7 +167,7 @@ def place(ids: Iterable[int], plan: Plan, request: PlanRequest, inventory: Inven
             if pool is None or not waiting:
                 continue
             room = assign(site_of(pool, request).nodes, placement.layout, len(waiting))
-            seats.extend(Seat(waiting.pop(0), index, nodes) for nodes in room)
+            seats.extend(Seat(waiting.pop(0), index, nodes) for nodes in room if purse.pay(placement))
     return seats
 
 

@@ -90,7 +90,7 @@ def _with_live_spec(
             course = replace(course, to_keep=Kept(accepted.raw, accepted.files, kept.plan))
         if not (course.seating.waiting and not course.seating.seats and _may_replan(accepted)):
             return _with_better(course, accepted, kept.plan, ask, live, gpus)
-    plan = choose(replace(accepted.request, replicas=_asked(ask)), gpus.inventory(free_replicas=None))
+    plan = choose(_question(accepted, ask, gpus), gpus.inventory(free_replicas=None))
     if plan.placements:
         return _begin(course, accepted, plan, ask, live, gpus)
     if course.plan is not None:
@@ -107,7 +107,7 @@ def _with_better(
     if course.better is not None:
         return course
     mine = gpus.inventory(free_replicas=None)
-    best = choose(replace(accepted.request, replicas=_asked(ask)), mine)
+    best = choose(_question(accepted, ask, gpus), mine)
     found = better(plan, best, accepted.request, mine)
     whole = [id_ for id_, serves in _worth(live, plan).items() if serves]
     if found and accepted.spec.rollout.replan is Replan.ALWAYS and len(whole) >= len(course.seating.seats):
@@ -153,6 +153,10 @@ def _begin(
     )
 
 
+def _question(accepted: Accepted, ask: Wanted, gpus: Gpus) -> PlanRequest:
+    return replace(accepted.request, replicas=_asked(ask), quotas=gpus.quota_room(standing=False))
+
+
 def _asked(ask: Wanted) -> int | None:
     """The number for planning; None where it is the operator's to derive."""
     return None if ask.count is None or ask.derived is not None else ask.count
@@ -175,7 +179,7 @@ def _same_wish(one: PlanRequest, other: PlanRequest) -> bool:
 
 
 def _without_numbers(request: PlanRequest) -> PlanRequest:
-    return replace(request, replicas=None, max_replicas=None, quota_gpus=())
+    return replace(request, replicas=None, max_replicas=None, quotas=())
 
 
 def _broken(accepted: Accepted, plan: Plan, live: Mapping[int, LiveReplica], gpus: Gpus) -> bool:

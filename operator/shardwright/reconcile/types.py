@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from shardwright.api.reasons import Reason
 from shardwright.inventory import Inventory
+from shardwright.plan.types import QuotaRoom
 
 JsonObject = Mapping[str, Any]
 ChildName = tuple[str, str]
@@ -36,6 +37,12 @@ class Gpus(Protocol):
     @property
     def fleet(self) -> Inventory:
         """All pools as they were if every GPU were free."""
+
+    def quota_room(self, *, standing: bool) -> tuple[QuotaRoom, ...]:
+        """What ResourceQuotas leave to all replicas of the deployment together; empty where none bounds it.
+
+        `standing`: for what was promised before, against which younger deployments' promises do not count.
+        """
 
     def has_room(self, replica: int, node: str, gpus: int) -> bool:
         """Whether so many GPUs are left for a replica besides others' pods and older deployments' promises."""
@@ -89,6 +96,8 @@ class Reservation:
     replica: int
     gpus_per_pod: int
     nodes: tuple[str, ...]
+    gpu_resource: str = ""
+    """What quotas count it by."""
 
 
 @dataclass(frozen=True, slots=True)

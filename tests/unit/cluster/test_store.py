@@ -7,6 +7,7 @@ from typing import Any
 from shardwright.api import labels
 from shardwright.cluster import kinds
 from shardwright.cluster.store import Store
+from shardwright.inventory import PodClass
 from support.nodes import node
 
 KEY = ("default", "small")
@@ -110,3 +111,33 @@ def test_a_heartbeat_of_a_node_is_no_news() -> None:
     first["metadata"]["resourceVersion"], second["metadata"]["resourceVersion"] = "1", "2"
     assert store.put(kinds.NODE, first).node == "n"
     assert store.put(kinds.NODE, second).node is None
+
+
+def test_what_others_pods_hold_is_told_when_it_changes() -> None:
+    store = Store()
+    store.put(kinds.POD, pod("theirs", 1, gpus=4, ours=False))
+    assert store.put(kinds.POD, pod("theirs", 2, at="n", gpus=4, ours=False)).node == "n"
+    ended = store.put(kinds.POD, pod("theirs", 3, at="n", gpus=4, ours=False, phase="Succeeded"))
+    assert (ended.node, ended.freed) == ("n", True)
+
+
+def test_quotas_and_what_pods_take_of_them() -> None:
+    store = Store()
+    plain = PodClass(best_effort=True)
+    quota = {
+        "metadata": {"name": "team", "namespace": "default", "uid": "q", "resourceVersion": "1"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "8"}},
+    }
+    assert store.put(kinds.RESOURCE_QUOTA, quota).quota_of == "default"
+    quota["metadata"]["resourceVersion"] = "2"
+    assert store.put(kinds.RESOURCE_QUOTA, quota).quota_of is None
+    assert [one.hard for one in store.quotas("default")] == [(("nvidia.com/gpu", 8),)]
+    assert store.quotas("elsewhere") == ()
+    store.put(kinds.POD, pod("ours", 1, gpus=4))
+    store.put(kinds.POD, pod("theirs", 2, gpus=2, ours=False))
+    assert store.asked("default") == {(plain, "nvidia.com/gpu"): 6, (plain, "pods"): 2}
+    assert [dict(ask.amounts)["nvidia.com/gpu"] for ask in store.asks(KEY)] == [4]
+    store.remove(kinds.POD, pod("ours", 3, gpus=4))
+    store.put(kinds.POD, pod("theirs", 4, gpus=2, ours=False, phase="Failed"))
+    assert store.asked("default") == {}
+    assert store.remove(kinds.RESOURCE_QUOTA, quota).quota_of == "default"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, Priority
 from shardwright.plan.choose import choose
-from shardwright.plan.types import Layout, LayoutPins
+from shardwright.plan.types import Layout, LayoutPins, QuotaRoom
 from shardwright.plan.validity import still_valid
 from support.planning import dense, dense_70b, inventory, mixture, pool, request
 
@@ -42,9 +42,26 @@ def test_zero_replicas_are_planned_even_when_no_gpu_is_free():
 
 
 def test_a_quota_is_a_bound():
-    plan = choose(request(dense_70b(), quota_gpus=(("nvidia.com/gpu", 1),)), inventory(pool()))
+    plan = choose(request(dense_70b(), quotas=(QuotaRoom("nvidia.com/gpu", 1, "team"),)), inventory(pool()))
     assert R.QUOTA_EXCEEDED in {lost.reason for lost in plan.rejected}
-    assert not plan.placements
+    assert (plan.placements, plan.reason) == ((), R.QUOTA_EXCEEDED)
+    assert "1 more requests.nvidia.com/gpu in ResourceQuota team (a replica takes 2, it leaves 1)" in plan.nearest
+
+
+def test_a_quota_of_pods_bounds_groups_and_what_it_pays_for_is_placed():
+    fleet = inventory(pool(nodes=2))
+    two_pods = LayoutPins(tensor=8, pipeline=2)
+    refused = choose(request(dense_70b(), pins=two_pods, quotas=(QuotaRoom("pods", 1, "few"),)), fleet)
+    assert refused.reason is R.QUOTA_EXCEEDED
+    assert "1 more pods in ResourceQuota few" in refused.nearest
+    plan = choose(request(dense_70b(), replicas=4, pins=LayoutPins(tensor=4),
+                          quotas=(QuotaRoom("nvidia.com/gpu", 9, "team"),)), fleet)  # fmt: skip
+    assert only(plan).replicas == 2
+
+
+def test_a_quota_is_not_to_blame_where_no_gpu_is_free():
+    quotas = (QuotaRoom("nvidia.com/gpu", 1, "team"),)
+    assert choose(request(dense_70b(), quotas=quotas), inventory(pool(free=0))).reason is R.WAITING_FOR_GPUS
 
 
 def test_latency_takes_the_fewest_gpus_among_the_fastest():
