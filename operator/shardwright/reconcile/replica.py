@@ -12,14 +12,16 @@ from shardwright.api.reasons import Reason
 from shardwright.inventory import is_expected
 from shardwright.inventory.expected import expected_pool_of
 from shardwright.manifests.build import ManifestSettings, ReplicaAssignment
-from shardwright.manifests.hashes import stamp
-from shardwright.plan.types import Plan
+from shardwright.manifests.hashes import same_plan, stamp
+from shardwright.plan.explain import gib
+from shardwright.plan.types import MemoryForecast, Plan
 from shardwright.reconcile.accept import Accepted
+from shardwright.reconcile.culprits import History
 from shardwright.reconcile.live import SET, LiveReplica, number
 from shardwright.reconcile.placing import Seat, Seating
-from shardwright.reconcile.restarts import History, Life, life
+from shardwright.reconcile.restarts import Life, Rules, life
 from shardwright.reconcile.types import Formed, Gpus, Observed
-from shardwright.status import ObservedReplica, health
+from shardwright.status import ObservedReplica, ReplicaHealth, health
 
 _WAITS = frozenset({Reason.POD_UNSCHEDULABLE, Reason.REPLICAS_STARTING})
 """What is seen of a replica whose nodes are still to come."""
@@ -45,6 +47,8 @@ class Replica:
     seen: ObservedReplica
     life: Life
     ready: bool
+    surge: bool = False
+    """Beyond the wanted number, for a rollout."""
 
 
 def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Replica:
@@ -57,6 +61,7 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
         group_size=plan.placements[seat.placement_index].layout.nodes_per_replica,
         incarnation=found.incarnation,
         pods=tuple(pod for _, pod in found.pods),
+        forecast=_forecast(plan.placements[seat.placement_index].memory),
     )
     state = health(observed)
     told = next((row for row in _told(seen) if number(row.get("id")) == seat.replica), {})
@@ -64,10 +69,12 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
     formed = seen.formed.get(seat.replica)
     replaced = formed is not None and formed.incarnation == found.incarnation and bool(formed.uids - _uids(found))
     history = History(moved=seat.moved, was_ready=was_ready, lost_a_pod=replaced)
-    alive = life(found, observed, state, history, (active.spec.restart, scene.now))
+    again = str((seen.deployment["metadata"].get("annotations") or {}).get(labels.TRY_AGAIN, ""))
+    alive = life(found, observed, state, history, Rules(active.spec.restart, scene.now, again))
     observed = replace(observed, incarnation=alive.incarnation)
+    anew = alive.incarnation > found.incarnation and not seat.moved
     if alive.gave_up:
-        message = f"given up after {alive.count} restarts; first: {alive.culprit}"
+        message = f"given up, the budget of {active.spec.restart.budget} restarts is spent: {alive.culprit}"
         observed = replace(observed, trouble=Reason.RESTART_BUDGET_SPENT, message=message)
     elif broke := _being_mended(alive, state, anew=anew):
         how = "made anew" if anew else "made anew after a back-off"
@@ -75,6 +82,21 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
     elif health(observed).reason in _WAITS and (message := _awaited(seat, found)):
         observed = replace(observed, trouble=Reason.WAITING_FOR_NODES, message=message)
     return Replica(seat, found, observed, alive, ready=state.ready and alive.incarnation == found.incarnation)
+
+
+def _being_mended(alive: Life, state: ReplicaHealth, *, anew: bool) -> str:
+    """What broke the replica, where it is made anew now or soon; else empty."""
+    soon = bool(alive.due_in_seconds) and not state.ready
+    return (alive.pending or alive.culprit) if anew or soon else ""
+
+
+def _forecast(memory: MemoryForecast) -> str:
+    """What the plan foresees of the fullest GPU, to be held against what really happened."""
+    fullest = min(memory.ranks, key=lambda rank: rank.kv_cache_bytes, default=None)
+    if fullest is None:
+        return ""
+    parts = f"weights {gib(fullest.weights_bytes)}, KV cache {gib(fullest.kv_cache_bytes)}"
+    return f"{parts}, {gib(memory.requested_bytes)} of {gib(memory.total_bytes)} in all"
 
 
 def _awaited(seat: Seat, live: LiveReplica) -> str:
@@ -119,17 +141,25 @@ def _existing(nodes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def with_life(document: dict[str, Any], replicas: list[Replica]) -> dict[str, Any]:
-    """Add what a set must remember of its group's restarts."""
+    """Add what a set must remember of its replica's restarts; a parked one has no pods."""
     if document["kind"] != SET:
         return document
-    id_ = number(document["metadata"]["labels"].get(labels.REPLICA))
-    notes = next((one.life.annotations() for one in replicas if one.seat.replica == id_), {})
+    one = next((one for one in replicas if one.seat.replica == replica_of(document)), None)
+    notes = _notes(one, document) if one else {}
     if not notes:
         return document
     metadata = document["metadata"]
-    return stamp(
-        {**document, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}}
-    )
+    annotations = {**(metadata.get("annotations") or {}), **notes}
+    spec = {**document["spec"], "replicas": 0} if labels.PARKED in notes else document["spec"]
+    return stamp({**document, "metadata": {**metadata, "annotations": annotations}, "spec": spec})
+
+
+def _notes(one: Replica, document: dict[str, Any]) -> dict[str, str]:
+    """What a set must remember; a new version of it begins with a whole budget."""
+    surge = {labels.SURGE: "true"} if one.surge else {}
+    version = str(document["metadata"]["annotations"][labels.PLAN_HASH])
+    changed = bool(one.live.plan_hash) and not same_plan(one.live.plan_hash, version)
+    return surge if changed else {**one.life.annotations(), **surge}
 
 
 def shown(

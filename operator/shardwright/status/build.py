@@ -57,7 +57,8 @@ def state_in_words(situation: Situation) -> str:
         return f"{plan.reason}: {plan.message}{refused}"
     wrong = degraded(situation)
     if wrong.status == "True":
-        word = "Degraded" if situation.ready else "Failing"
+        given_up = "Failed" if wrong.reason is Reason.RESTART_BUDGET_SPENT else "Failing"
+        word = "Degraded" if situation.ready else given_up
         return f"{word}: {wrong.reason}: {wrong.message}{refused}"
     up = available(situation)
     if up.status == "True" and up.reason is Reason.ALL_REPLICAS_READY:

@@ -52,6 +52,10 @@ class Situation:
     replicas: tuple[ObservedReplica, ...] = ()
     outdated: int = 0
     """Replicas that still run an older plan or template."""
+    surge: int = 0
+    """Replicas beyond the wanted number, for a rollout."""
+    surge_waits: bool = False
+    """Whether more of them are allowed than there are GPUs for."""
     better: str = ""
     """A better layout that is possible now, in words; empty = none known."""
     trouble: Trouble | None = None
@@ -89,5 +93,7 @@ class Situation:
 
     @cached_property
     def first_broken(self) -> tuple[ObservedReplica, ReplicaHealth] | None:
-        """The replica to look at first."""
-        return next(((replica, state) for replica, state in self.health if state.broken), None)
+        """The replica to look at first: one that was given up, else the first that is broken."""
+        broken = [pair for pair in self.health if pair[1].broken]
+        given_up = (pair for pair in broken if pair[1].reason is Reason.RESTART_BUDGET_SPENT)
+        return next(given_up, broken[0] if broken else None)
