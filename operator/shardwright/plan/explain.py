@@ -81,6 +81,9 @@ def _requests(count: int) -> str:
 
 
 def _why_not(plan: Plan, request: PlanRequest) -> str:
+    if plan.reason is Reason.QUOTA_EXCEEDED:
+        names = ", ".join(sorted({room.quota for room in request.quotas}))
+        return f"{request.model.id} fits free GPUs, but ResourceQuota {names} does not leave it enough"
     if plan.reason is Reason.WAITING_FOR_GPUS:
         return f"{request.model.id} fits these GPUs, but not enough of them are free"
     if not plan.rejected:
@@ -97,9 +100,6 @@ def need_and_have(lost: Rejection) -> str:
     """The two figures in their unit."""
     if lost.unit == "bytes":
         return f"needs {gib(lost.need)}, has {gib(lost.have)}"
-    if plan.reason is Reason.QUOTA_EXCEEDED:
-        names = ", ".join(sorted({room.quota for room in request.quotas}))
-        return f"{request.model.id} fits free GPUs, but ResourceQuota {names} does not leave it enough"
     if lost.unit.startswith(COMPUTE):
         return f"needs {lost.need // 10}.{lost.need % 10}, has {lost.have // 10}.{lost.have % 10} {lost.unit}"
     if lost.reason is Reason.PRODUCT_NOT_WANTED:
@@ -113,6 +113,8 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
     """What would make it fit: more GPUs, a shorter context or smaller weights; empty where nothing small would."""
     found = whatif.nearest(request, sites)
     parts: list[str] = []
+    if found.quota:
+        parts.append(_quota(found.quota))
     if found.gpus and found.gpus.missing:
         state = "free " if found.gpus.exist else ""
         where = f"for {found.gpus.layout.text} in pool {found.gpus.pool}"
@@ -129,8 +131,18 @@ def nearest(request: PlanRequest, sites: Sequence[Site]) -> str:
     return f"every pool is out: {'; '.join(rejection(r) for r in refused[:3])}" if refused else ""
 
 
-    if found.quota:
-        parts.append(_quota(found.quota))
+def _quota(more: whatif.MoreQuota) -> str:
+    """What to ask for, and of whom."""
+    room = more.quota
+    said = f"a replica takes {more.need}, it leaves {max(0, room.left)}"
+    return f"{more.missing} more {quota_key(room)} in ResourceQuota {room.quota} ({said})"
+
+
+def quota_key(room: QuotaRoom) -> str:
+    """The key in `spec.hard`."""
+    return room.resource if room.resource == "pods" else f"requests.{room.resource}"
+
+
 def assumptions(option: Option) -> tuple[str, ...]:
     """What the chosen layout takes for granted about where its pods land."""
     found = []
@@ -146,18 +158,6 @@ def assumptions(option: Option) -> tuple[str, ...]:
     if layout.nodes_per_replica > 1 and not any(node.fabric_domain for node in option.nodes):
         found.append("nodes of this pool reach each other over one network: none names its fabric domain")
     return tuple(found)
-
-def _quota(more: whatif.MoreQuota) -> str:
-    """What to ask for, and of whom."""
-    room = more.quota
-    said = f"a replica takes {more.need}, it leaves {max(0, room.left)}"
-    return f"{more.missing} more {quota_key(room)} in ResourceQuota {room.quota} ({said})"
-
-
-def quota_key(room: QuotaRoom) -> str:
-    """The key in `spec.hard`."""
-    return room.resource if room.resource == "pods" else f"requests.{room.resource}"
-
 
 
 def _crossing(option: Option) -> str:

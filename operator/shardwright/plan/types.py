@@ -69,7 +69,6 @@ class LayoutPins:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class QuotaRoom:
     """What a ResourceQuota leaves to a deployment: to all of its replicas together, those that run included."""
 
@@ -80,6 +79,7 @@ class QuotaRoom:
     """Name of the ResourceQuota that leaves least."""
 
 
+@dataclass(frozen=True, slots=True)
 class PlanRequest:
     """Everything a plan depends on besides the inventory. The caller resolved the model's profile and the defaults."""
 
