@@ -176,6 +176,8 @@ class Placement:
     """Node labels that single out the pool; empty where only node names do."""
     pool_nodes: tuple[str, ...] = ()
     expected: str = ""
+
+    @property
     def awaited_nodes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(n for nodes in self.replica_nodes for n in nodes)) if self.expected else ()
 
