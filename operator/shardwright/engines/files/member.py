@@ -55,6 +55,7 @@ class Member:
         self.lost_seconds = int(environment.get("SHARDWRIGHT_LOST_SECONDS", "30"))
         self.server = environment.get("SHARDWRIGHT_SERVER", "")  # program that drains, where a launcher would not
         self.mark = uuid.uuid4().hex
+        self.addresses: dict[int, str] = {}  # where each other member answered last
         self.met: dict[int, str] = {}  # leader: the process of each follower that was met
         self.joined = ""  # follower: the process of the leader that met this one
         self.seen: dict[int, float] = {}  # when each met peer was last alive
@@ -126,27 +127,36 @@ def processes() -> dict[int, tuple[str, int]]:
     return found
 
 
-def ask(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes]:
-    """GET; status 0 when nobody answered."""
+def ask(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes, str]:
+    """GET: status, body, and the address that answered; status 0 when nobody did."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", path)
+        address = str(connection.sock.getpeername()[0])
         response = connection.getresponse()
-        return response.status, response.read(65536)
+        return response.status, response.read(65536), address
     except (OSError, http.client.HTTPException):
-        return 0, b""
+        return 0, b"", ""
     finally:
         connection.close()
 
 
 def peer(member: Member, index: int) -> dict[str, object]:
-    """Ask another member who it is; nothing when it does not answer or is of another incarnation."""
-    status, body = ask(member.hosts[index], member.port, "/member", ASK_SECONDS)
+    """Ask another member who it is; nothing when it does not answer or is of another incarnation.
+
+    Once the engine runs, by its address: a pod keeps it for life, and a DNS that is down must not break a whole group.
+    """
+    named = member.hosts[index]
+    host = member.addresses.get(index, named) if member.engine_pid else named
+    status, body, address = ask(host, member.port, "/member", ASK_SECONDS)
     try:
         answer = json.loads(body) if status == 200 else {}
     except ValueError:
         return {}
-    return answer if answer.get("incarnation") == member.incarnation else {}
+    if answer.get("incarnation") != member.incarnation:
+        return {}
+    member.addresses[index] = address
+    return dict(answer)
 
 
 def watch_follower(member: Member, index: int) -> None:
