@@ -152,12 +152,12 @@ class _Engine:
         return Group(member, host, port, self.knobs.group_timeout_seconds, self._lost)
 
     def _lost(self, rank: int) -> None:
-        """A member is gone. The first node goes on until a step waits for it in vain; the others leave."""
-        if self.layout.node_rank or self.layout.data_rank:
+        """A member is gone. Nodes with an API go on until a step waits for it in vain; the others leave."""
+        if self.args.headless:
             log.error("Worker proc VllmWorker-%d died unexpectedly (exit code: 1), shutting down executor.", rank)
             asyncio.get_running_loop().call_later(self.knobs.leader_loss_seconds, self.life.stop.set)
         else:
-            log.info("fake engine: node %d left; vLLM's leader does not see that until a step waits for it", rank)
+            log.info("fake engine: node %d left; vLLM does not see that until a step waits for it", rank)
             self.batch.stuck = True
 
     def _check_kv(self) -> None:

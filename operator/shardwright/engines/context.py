@@ -34,6 +34,8 @@ class GroupContext:
     """What to run: the user's image, else the operator's default for the engine and the vendor."""
     cache_host_path: str = ""
     """Folder on the node for downloads and compiled kernels; empty = lost with the pod."""
+    every_pod_serves: bool = False
+    """Whether followers answer HTTP too, so that the data-parallel ranks of each pod get their requests from it."""
     launch_secret: str = ""
     """Name of the Secret by which the deployment's pods know each other, for an engine that mounts it."""
 

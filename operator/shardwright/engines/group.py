@@ -47,6 +47,7 @@ def member_env(context: GroupContext) -> tuple[Variable, ...]:
         Variable("SHARDWRIGHT_ENGINE_PORT", str(SERVING_PORT)),
         Variable("SHARDWRIGHT_START_SECONDS", str(context.startup_seconds)),
         Variable("SHARDWRIGHT_DRAIN_SECONDS", str(context.drain_seconds)),
+        *((Variable("SHARDWRIGHT_EVERY_POD_SERVES", "1"),) if context.every_pod_serves else ()),
     )
 
 

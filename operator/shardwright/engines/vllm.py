@@ -6,14 +6,16 @@ Rank = pipeline rank x TP + tensor rank, so a pod holds whole tensor groups when
 from shardwright.api.reasons import Reason
 from shardwright.engines.context import Rendering, UnrenderableError
 from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
-from shardwright.engines.options import arguments
+from shardwright.engines.options import arguments, canonical
 from shardwright.engines.program import SERVING_PORT, PodProgram, Variable, shared_memory_bytes
 from shardwright.engines.sources import CACHE_PATH, ModelLocation, cache_volume, model_location
 from shardwright.engines.words import quantization_arguments
+from shardwright.plan.balancing import ranks_per_pod
 
 MASTER_PORT = 29501
 """torch rendezvous of a group; vLLM's own default, stated so that it is one number everywhere."""
 DATA_PARALLEL_PORT = 29550
+API_SERVERS = "api-server-count"
 
 
 def program(rendering: Rendering) -> PodProgram:
@@ -86,14 +88,19 @@ def _arguments(rendering: Rendering, location: ModelLocation) -> tuple[str, ...]
     words += quantization_arguments(spec.model.quantization, rendering.profile, rendering.options)
     words += _memory_arguments(rendering, args)
     words.append(f"--shutdown-timeout={rendering.context.drain_seconds}")
-    return (*words, *arguments(args, rendering.options))
+    by_role = _front_arguments(rendering) if rendering.context.size > 1 else {}
+    common = {name: value for name, value in args.items() if name not in by_role}
+    return (*words, *arguments(common, rendering.options))
 
 
 def _group_arguments(rendering: Rendering) -> list[str]:
+    """Say where this pod is in its group. The local size is said, because vLLM's count of API servers follows it."""
     context = rendering.context
     if context.size == 1:
         return []
+    local = f"--data-parallel-size-local={ranks_per_pod(rendering.placement.layout)}"
     return [
+        *(("--data-parallel-hybrid-lb", local) if context.every_pod_serves else ()),
         f"--nnodes={context.size}",
         "--node-rank=$(SHARDWRIGHT_POD_INDEX)",
         f"--master-addr={context.leader}",
@@ -104,13 +111,21 @@ def _group_arguments(rendering: Rendering) -> list[str]:
 
 def _by_role(rendering: Rendering) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Words for the leader alone and for followers alone. The leader binds the data-parallel address: a number."""
+    front = tuple(arguments(_front_arguments(rendering), rendering.options))
+    follower = front if rendering.context.every_pod_serves else ("--headless",)
     if rendering.placement.layout.data == 1:
-        return (), ("--headless",)
+        return front, follower
     port = f"--data-parallel-rpc-port={DATA_PARALLEL_PORT}"
     return (
-        ("--data-parallel-address=$(POD_IP)", port),
-        ("--headless", f"--data-parallel-address={rendering.context.leader}", port),
+        ("--data-parallel-address=$(POD_IP)", port, *front),
+        (*follower, f"--data-parallel-address={rendering.context.leader}", port),
     )
+
+
+def _front_arguments(rendering: Rendering) -> dict[str, str]:
+    """Pick the user's arguments that vLLM refuses beside --headless: said only where there is an API."""
+    args = rendering.spec.engine.args or {}
+    return {name: value for name, value in args.items() if canonical(name, rendering.options) == API_SERVERS}
 
 
 def _memory_arguments(rendering: Rendering, args: dict[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from shardwright.manifests.hashes import stamp
 from shardwright.manifests.identity import DeploymentIdentity, ManifestSettings, ReplicaAssignment, ReplicaContext
 from shardwright.manifests.statefulset import statefulset
 from shardwright.models.profile import ModelProfile
+from shardwright.plan.balancing import every_pod_serves
 from shardwright.plan.capacity import requests_at_once
 from shardwright.plan.types import Plan
 
@@ -35,7 +36,9 @@ def build(
 
     A suspended deployment keeps its Services only. Raises UnrenderableError where the engine cannot run a placement.
     """
-    objects = [service.group_service(deployment), service.client_service(deployment, spec.service)]
+    everywhere = every_pod_serves(spec.engine.name, [placement.layout for placement in plan.placements])
+    client = service.client_service(deployment, spec.service, every_pod=everywhere)
+    objects = [service.group_service(deployment), client]
     if spec.suspend:
         return [stamp(document) for document in objects]
     if spec.autoscaling and spec.autoscaling.mode is ScalingMode.MANAGED:
@@ -47,7 +50,8 @@ def build(
         objects.append(pdb.shared_budget(deployment))
     for replica in sorted(replicas, key=lambda r: r.id):
         placement = plan.placements[replica.placement_index]
-        objects += build_replica(ReplicaContext(deployment, spec, profile, placement, replica, settings))
+        serve = everywhere and placement.layout.nodes_per_replica > 1
+        objects += build_replica(ReplicaContext(deployment, spec, profile, placement, replica, settings, serve))
     return [stamp(document) for document in objects]
 
 
@@ -73,6 +77,7 @@ def replica_program(context: ReplicaContext) -> PodProgram:
         pre_stop_seconds=min(settings.pre_stop_seconds, grace),
         image=spec.engine.image or _image(spec, context.placement.vendor, settings),
         cache_host_path=settings.cache_host_path,
+        every_pod_serves=context.every_pod_serves,
         launch_secret=names.launch_secret(context.owner.name, context.owner.uid),
     )
     return render(spec, context.profile, context.placement, group)

@@ -56,3 +56,5 @@ class ReplicaContext:
     placement: Placement
     replica: ReplicaAssignment
     settings: ManifestSettings
+    every_pod_serves: bool = False
+    """Whether each pod of the replica answers HTTP, not the leader alone."""

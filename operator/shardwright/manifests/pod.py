@@ -42,7 +42,13 @@ def pod_labels(context: ReplicaContext) -> dict[str, str]:
         **base_labels(context.owner, context.replica.id),
         labels.DEPLOYMENT_UID: context.owner.uid,
         labels.GROUP_SIZE: str(context.placement.layout.nodes_per_replica),
+        **endpoint_labels(context),
     }
+
+
+def endpoint_labels(context: ReplicaContext) -> dict[str, str]:
+    """Tell whoever asks the pods that each of them answers, where it does."""
+    return {labels.ENDPOINTS: labels.EVERY_POD} if context.every_pod_serves else {}
 
 
 def _scheduling(context: ReplicaContext) -> dict[str, Any]:

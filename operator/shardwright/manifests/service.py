@@ -1,4 +1,4 @@
-"""Two Services: one that gives every pod its DNS name, ready or not, and one for clients that finds ready leaders."""
+"""Two Services: one that gives every pod its DNS name, ready or not, and one for clients, of those that answer."""
 
 from typing import Any
 
@@ -25,15 +25,16 @@ def group_service(owner: DeploymentIdentity) -> dict[str, Any]:
     }
 
 
-def client_service(owner: DeploymentIdentity, spec: ServiceSpec) -> dict[str, Any]:
-    """Serve users; its selector is that of status.selector."""
+def client_service(owner: DeploymentIdentity, spec: ServiceSpec, *, every_pod: bool = False) -> dict[str, Any]:
+    """Serve users: by the leaders, as status.selector counts them, or by every pod where each of them answers."""
+    leaders = {} if every_pod else {labels.POD_INDEX: "0"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(owner, names.client_service(owner.name), annotations=spec.annotations),
         "spec": {
             "type": spec.type,
-            "selector": {labels.DEPLOYMENT: owner.name, labels.POD_INDEX: "0"},
+            "selector": {labels.DEPLOYMENT: owner.name, **leaders},
             "ports": [{"name": "http", "port": spec.port, "targetPort": SERVING_PORT, "protocol": "TCP"}],
         },
     }

@@ -12,7 +12,7 @@ from shardwright.manifests import names
 from shardwright.manifests.hashes import plan_hash
 from shardwright.manifests.identity import ReplicaContext
 from shardwright.manifests.metadata import metadata
-from shardwright.manifests.pod import pod_template
+from shardwright.manifests.pod import endpoint_labels, pod_template
 
 
 def statefulset(context: ReplicaContext, program: PodProgram) -> dict[str, Any]:
@@ -22,12 +22,11 @@ def statefulset(context: ReplicaContext, program: PodProgram) -> dict[str, Any]:
     plan = {labels.PLAN_HASH: plan_hash(template, program)}
     template["metadata"]["annotations"].update(plan)
     size = context.placement.layout.nodes_per_replica
+    marks = {labels.GROUP_SIZE: str(size), **endpoint_labels(context)}
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(
-            owner, names.replica(owner.name, replica_id), replica_id, plan, {labels.GROUP_SIZE: str(size)}
-        ),
+        "metadata": metadata(owner, names.replica(owner.name, replica_id), replica_id, plan, marks),
         "spec": {
             "replicas": size,
             "serviceName": names.group_service(owner.name),

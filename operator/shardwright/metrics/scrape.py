@@ -1,5 +1,7 @@
 """How many requests wait and run at the leaders of a deployment, asked from them when somebody wants to know.
 
+Where each pod of a group answers for its own data-parallel ranks, each counts as a leader here.
+
 Only addresses that a Pod's status gives are asked, never names, redirects or proxies. A figure is the sum over all
 ready leaders or an error: a part of it would read as "less load than there is". One page gives all figures of a leader.
 Knows no Kubernetes API, no autoscaler.
@@ -17,7 +19,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from shardwright.api.labels import DEPLOYMENT, DEPLOYMENT_UID, POD_INDEX
+from shardwright.api.labels import DEPLOYMENT, DEPLOYMENT_UID, ENDPOINTS, EVERY_POD, POD_INDEX
 from shardwright.engines.program import SERVING_PORT
 
 _RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
@@ -73,7 +75,8 @@ def leader_targets(pods: Iterable[Mapping[str, Any]], name: str, uid: str) -> tu
 def _leader_target(pod: Mapping[str, Any], name: str, uid: str) -> Target | None:
     metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
     own = metadata.get("labels") or {}
-    ours = own.get(DEPLOYMENT) == name and own.get(DEPLOYMENT_UID) == uid and own.get(POD_INDEX) == "0"
+    serves = own.get(POD_INDEX) == "0" or own.get(ENDPOINTS) == EVERY_POD
+    ours = own.get(DEPLOYMENT) == name and own.get(DEPLOYMENT_UID) == uid and serves
     ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or ())
     address = str(status.get("podIP") or "")
     if not ours or not ready or metadata.get("deletionTimestamp") or not _is_a_pods(address):

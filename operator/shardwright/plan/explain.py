@@ -7,7 +7,9 @@ takes the words from here.
 from collections.abc import Sequence
 
 from shardwright.api.reasons import Reason
+from shardwright.api.spec import EngineName
 from shardwright.plan import whatif
+from shardwright.plan.balancing import Balancing, balancing, ranks_per_pod
 from shardwright.plan.rank import Option
 from shardwright.plan.site import Site
 from shardwright.plan.types import MemoryForecast, Placement, Plan, PlanRequest, QuotaRoom, Rejection
@@ -33,7 +35,21 @@ def why(plan: Plan, request: PlanRequest) -> str:
     if not plan.placements:
         return _why_not(plan, request)
     shown = [p for index, p in enumerate(plan.placements) if not index or p.replicas or not p.expected]
-    return "; ".join((*map(_placement, shown), *awaited(plan.placements)))
+    return "; ".join((*map(_placement, shown), *_balanced(plan, request.engine), *awaited(plan.placements)))
+
+
+def _balanced(plan: Plan, engine: EngineName) -> tuple[str, ...]:
+    """Say who spreads requests over the data-parallel ranks of a replica, where there are any."""
+    layouts = tuple(placement.layout for placement in plan.placements)
+    found = []
+    for layout in layouts:
+        own, pods = ranks_per_pod(layout), layout.nodes_per_replica
+        match balancing(engine, layout, layouts):
+            case Balancing.HYBRID:
+                found.append(f"each of {pods} pods balances its own {own} ranks (hybrid balancing)")
+            case Balancing.INTERNAL:
+                found.append(f"the leader balances all {layout.data} ranks (internal balancing)")
+    return tuple(dict.fromkeys(found))
 
 
 def awaited(placements: Sequence[Placement]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from shardwright.manifests.build import DeploymentIdentity, ManifestSettings, bu
 from shardwright.plan.types import Plan
 from shardwright.reconcile import revision
 from shardwright.reconcile.accept import Accepted
+from shardwright.reconcile.endpoints import with_endpoints
 from shardwright.reconcile.live import SET, live_replicas
 from shardwright.reconcile.objects import applied_hash, judge, name_of
 from shardwright.reconcile.placing import Seat
@@ -58,7 +59,7 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         documents = build(_identity(seen), active.spec, active.profile, course.plan, wanted, scene.settings)
     except UnrenderableError as error:
         documents, trouble = [], Trouble(error.reason, error.message)
-    documents = [with_life(document, replicas) for document in documents]
+    documents = with_endpoints([with_life(document, replicas) for document in documents], scene.live)
     standings = [standing(one, documents) for one in replicas]
     held = held_back(replicas, standings, active.spec.rollout.max_unavailable)
     comparison = compare_due(documents, seen, held, trouble)

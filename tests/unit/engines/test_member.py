@@ -33,15 +33,19 @@ ENGINE = textwrap.dedent("""
 class Group:
     """Pods of one replica, as processes."""
 
-    def __init__(self, stack: ExitStack, ports: tuple[int, int], size: int = 2) -> None:
-        self.stack, self.size = stack, size
+    def __init__(
+        self, stack: ExitStack, ports: tuple[int, int], size: int = 2, *, engine_at_host: bool = False
+    ) -> None:
+        self.stack, self.size, self.engine_at_host = stack, size, engine_at_host
         self.member_port, self.engine_port = ports
         self.hosts = [f"127.0.0.{index + 2}" for index in range(size)]
         self.pods: dict[int, subprocess.Popen[str]] = {}
 
     def start(self, index: int, incarnation: int = 0, engine: str = ENGINE, **more: str) -> subprocess.Popen[str]:
+        at_host = {"SHARDWRIGHT_ENGINE_ADDRESS": self.hosts[index]} if self.engine_at_host else {}
         env = (
             os.environ
+            | at_host
             | {
                 "SHARDWRIGHT_POD_INDEX": str(index),
                 "SHARDWRIGHT_INCARNATION": str(incarnation),
@@ -220,6 +224,50 @@ def test_a_leader_ends_its_engine_when_a_follower_stays_away(group: Group):
     assert group.pods[0].wait(10) == 128 + 9
     assert group.pods[0].stdout
     assert "127.0.0.3 is gone for 3 s" in group.pods[0].stdout.read()
+
+
+def every_pod_serves(group: Group) -> None:
+    """Start a group whose pods all have an API, each engine on its pod's own address."""
+    for index, host in enumerate(group.hosts):
+        engine = ENGINE.replace("--headless", "--nothing").replace('("127.0.0.1", ', f'("{host}", ')
+        group.start(index, engine=engine, SHARDWRIGHT_EVERY_POD_SERVES="1", SHARDWRIGHT_LOST_SECONDS="4")
+
+
+@pytest.fixture
+def serving(unused_ports) -> Iterator[Group]:
+    """Three pods in which the member asks its engine at the pod's address, for here they share one loopback."""
+    with ExitStack() as stack:
+        yield Group(stack, unused_ports, size=3, engine_at_host=True)
+
+
+def test_where_every_pod_serves_each_is_ready_only_with_the_whole_group(serving: Group):
+    every_pod_serves(serving)
+    for index in range(3):
+        until(lambda index=index: serving.status(index, "/ready") == 200, 20, f"pod {index} is ready")
+        assert serving.status(index, "/started") == 200
+    os.kill(serving.engine_of(1), signal.SIGKILL)
+    began = time.monotonic()
+    for index in (0, 2):
+        until(lambda index=index: serving.status(index, "/ready") == 503, 5, f"pod {index} is not ready")
+        assert serving.status(index, "/live") == 200
+    assert time.monotonic() - began < 4
+    assert serving.pods[2].wait(15) == 128 + 9, "requests that wait for a lost rank must fail"
+    assert serving.pods[0].wait(15) == 128 + 9
+
+
+def test_where_every_pod_serves_a_follower_is_not_ready_without_its_own_engines_health(serving: Group):
+    every_pod_serves(serving)
+    until(lambda: serving.status(2, "/ready") == 200, 20, "the last pod is ready")
+    os.kill(serving.engine_of(2), signal.SIGSTOP)
+    until(lambda: serving.status(2, "/ready") == 503, 15, "its engine does not answer")
+    until(lambda: serving.status(0, "/ready") == 503, 5, "nor is the leader ready then")
+
+
+def test_where_every_pod_serves_no_follower_waits_for_the_leader_to_stop(serving: Group):
+    every_pod_serves(serving)
+    until(lambda: serving.status(1, "/ready") == 200, 20, "a follower is ready")
+    serving.pods[1].send_signal(signal.SIGTERM)
+    assert serving.pods[1].wait(3) == 128 + 15, "its engine drains by itself"
 
 
 def test_giving_up_names_who_is_missing(group: Group):

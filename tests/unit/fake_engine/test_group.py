@@ -157,3 +157,32 @@ async def test_data_parallel_ranks_over_two_pods_shake_hands(tmp_path):
         await leader.ready()
         _, body = await leader.chat()
         assert "DP4·EP" in body["choices"][0]["message"]["content"]
+
+
+def hybrid(rank: int, port: int, *extra: str) -> list[str]:
+    """A node of four data-parallel ranks on two nodes, each with an API of its own."""
+    words = node(rank, port, "-dph", "-dpl", "2", *extra, model=MOE, layout=("-tp", "1", "-dp", "4", "-ep"))
+    return [word for word in words if word != "--headless"]
+
+
+async def test_with_hybrid_balancing_every_node_answers_and_a_lost_one_leaves_the_others_waiting(tmp_path):
+    port = free_port()
+    two = {"NVIDIA_VISIBLE_DEVICES": "0,1", "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "2"}
+    async with engine(tmp_path, *hybrid(0, port), **two) as first, engine(tmp_path, *hybrid(1, port), **two) as second:
+        for run in (first, second):
+            await run.ready()
+            status, body = await run.chat()
+            assert status == 200
+            assert "TP1·PP1·DP4·EP" in body["choices"][0]["message"]["content"]
+        assert "GPUs of this container stay idle" not in first.log + second.log
+        first.process.kill()
+        await asyncio.sleep(1)
+        assert await second.status("/health") == 200, "nothing is wrong until a step waits for the other rank"
+        status, _ = await second.chat()
+        assert status == 500
+
+
+async def test_hybrid_balancing_of_more_ranks_than_gpus_is_refused(tmp_path):
+    async with engine(tmp_path, *hybrid(0, free_port()), NVIDIA_VISIBLE_DEVICES="0") as run:
+        assert await run.ends() == 1
+        assert "out of bounds for 1 devices" in run.log

@@ -12,14 +12,18 @@ Every member answers on one port:
     /ready    200 while this pod does its part; the leader's needs its own engine's /health and every follower alive
     /live     200 unless the engine is dead or hangs
 
+Where every pod serves (SHARDWRIGHT_EVERY_POD_SERVES=1), followers have an API too, and are judged as a leader is.
+
 Who meets whom is decided by the leader, once for each process: a member of another incarnation, or one that restarted
 after the engine started, is never met, because an engine's rendezvous cannot be joined twice. Such a group is not ready
 until the operator makes it anew. To leave the Service it needs no operator: the leader's readiness does that. A leader
-whose follower stays away for 30 seconds ends its engine, so that requests which wait for that follower fail.
+whose follower stays away for 30 seconds ends its engine, so that requests which wait for that follower fail. Followers
+that serve learn from the leader whom it met, and watch the others as it does.
 """
 
 import http.client
 import json
+import math
 import os
 import signal
 import socket
@@ -50,13 +54,15 @@ class Member:
         self.port = int(environment["SHARDWRIGHT_MEMBER_PORT"])
         self.address = environment.get("SHARDWRIGHT_MEMBER_ADDRESS", "")  # to listen on; empty = all
         self.engine_port = int(environment["SHARDWRIGHT_ENGINE_PORT"])
+        self.engine_address = environment.get("SHARDWRIGHT_ENGINE_ADDRESS", "127.0.0.1")
         self.start_seconds = int(environment.get("SHARDWRIGHT_START_SECONDS", "1800"))
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
         self.lost_seconds = int(environment.get("SHARDWRIGHT_LOST_SECONDS", "30"))
         self.server = environment.get("SHARDWRIGHT_SERVER", "")  # program that drains, where a launcher would not
+        self.serves = self.leads or environment.get("SHARDWRIGHT_EVERY_POD_SERVES") == "1"  # has an API
         self.mark = uuid.uuid4().hex
         self.addresses: dict[int, str] = {}  # where each other member answered last
-        self.met: dict[int, str] = {}  # leader: the process of each follower that was met
+        self.met: dict[int, str] = {}  # the process of each other member that the leader met; known where one serves
         self.joined = ""  # follower: the process of the leader that met this one
         self.seen: dict[int, float] = {}  # when each met peer was last alive
         self.healthy_at = 0.0
@@ -89,21 +95,25 @@ class Member:
         """Whether the engine's own /health was good of late; only a leader's engine has one."""
         return time.monotonic() - self.healthy_at < ENGINE_FRESH_SECONDS
 
+    def others(self) -> list[int]:
+        """The other members."""
+        return [index for index in range(len(self.hosts)) if index != self.index]
+
     def whole(self) -> bool:
-        """Whether every follower was alive of late."""
-        return all(self.lost_for(index) < PEER_FRESH_SECONDS for index in range(1, len(self.hosts)))
+        """Whether every other member was alive of late."""
+        return all(self.lost_for(index) < PEER_FRESH_SECONDS for index in self.others())
 
     def lost_for(self, index: int) -> float:
-        """Seconds since a follower was alive."""
-        return time.monotonic() - self.seen.get(index, 0.0)
+        """Seconds since a member was alive; for ever where it never was."""
+        return time.monotonic() - self.seen.get(index, -math.inf)
 
     def answer(self, path: str) -> bool:
         """Whether a probe's answer is yes."""
         if path == "/started":
-            return bool(self.engine_pid) and (self.started or not self.leads)
+            return bool(self.engine_pid) and (self.started or not self.serves)
         if path == "/ready":
-            return bool(self.engine_pid) and self.alive() and (not self.leads or (self.healthy() and self.whole()))
-        return self.alive() and (not self.leads or not self.started or self.healthy())
+            return bool(self.engine_pid) and self.alive() and (not self.serves or (self.healthy() and self.whole()))
+        return self.alive() and (not self.serves or not self.started or self.healthy())
 
 
 def any_stopped(engine_pid: int) -> bool:
@@ -159,31 +169,46 @@ def peer(member: Member, index: int) -> dict[str, object]:
     return dict(answer)
 
 
-def watch_follower(member: Member, index: int) -> None:
-    """Leader: meet one follower once, then notice when it was last alive."""
+def watch(member: Member, index: int) -> None:
+    """Notice when another member was last alive: the leader of each follower, one that serves of all others."""
     while True:
         answer = peer(member, index)
-        free = index not in member.met or not member.engine_pid
-        if answer and free and answer["joined"] in ("", member.mark):
-            member.met[index] = str(answer["mark"])
+        if answer and member.leads:
+            meet_follower(member, index, answer)
+        elif answer and index == 0 and answer["mark"] == member.joined and isinstance(answer["met"], dict):
+            member.met = {0: member.joined, **{int(key): str(mark) for key, mark in answer["met"].items()}}
         if answer and answer["alive"] and member.met.get(index) == answer["mark"]:
             member.seen[index] = time.monotonic()
-        elif member.engine_pid and not member.stopping and member.lost_for(index) > member.lost_seconds:
+        elif index in member.seen and not member.stopping and member.lost_for(index) > member.lost_seconds:
             end_without(member, index)
         time.sleep(POLL_SECONDS)
 
 
+def meet_follower(member: Member, index: int, answer: dict[str, object]) -> None:
+    """Leader: meet each follower's process once; before the engine runs, a process that took its place too."""
+    free = index not in member.met or not member.engine_pid
+    if free and answer["joined"] in ("", member.mark):
+        member.met[index] = str(answer["mark"])
+
+
 def end_without(member: Member, index: int) -> None:
-    """Leader: a follower is gone for good, so requests that wait for it fail now, not at the engine's own timeout."""
+    """A member is gone for good, so requests that wait for it fail now, not at the engine's own timeout."""
+    if not member.engine_pid:
+        return
     lost = f"{member.hosts[index]} is gone for {member.lost_seconds} s, and an engine's group cannot be joined again"
     print(f"member {member.index}: ends its engine: {lost}", file=sys.stderr, flush=True)
     os.kill(member.engine_pid, signal.SIGKILL)
 
 
+def health(member: Member) -> int:
+    """Status of the engine's own /health."""
+    return ask(member.engine_address, member.engine_port, "/health", ENGINE_FRESH_SECONDS / 2)[0]
+
+
 def watch_engine(member: Member) -> None:
-    """Leader: notice when the engine's API was last healthy."""
+    """Notice when the engine's API was last healthy."""
     while True:
-        if member.engine_pid and ask("127.0.0.1", member.engine_port, "/health", ENGINE_FRESH_SECONDS / 2)[0] == 200:
+        if member.engine_pid and health(member) == 200:
             member.healthy_at = time.monotonic()
             member.started = True
         time.sleep(POLL_SECONDS)
@@ -251,10 +276,13 @@ def server(member: Member) -> ThreadingHTTPServer:
 
 
 def stop(member: Member) -> None:
-    """Pass the signal on: a follower first lets the leader finish its running requests."""
+    """Pass the signal on: a follower without an API first lets the leader finish its running requests.
+
+    Where every pod serves, each drains its own; their engines step together until no rank has a request left.
+    """
     deadline = time.monotonic() + member.drain_seconds
     missed = 0
-    while not member.leads and member.engine_pid and missed < 2 and time.monotonic() < deadline:
+    while not member.serves and member.engine_pid and missed < 2 and time.monotonic() < deadline:
         missed = 0 if peer(member, 0) else missed + 1
         time.sleep(POLL_SECONDS)
     for pid in serving(member):
@@ -316,9 +344,9 @@ def words(arguments: Sequence[str], leads: bool) -> list[str]:
 def start_threads(member: Member) -> None:
     """Serve and watch. The threads block the stop signals, so that these always interrupt the main thread's waiting."""
     targets: list[tuple[Callable[..., None], tuple[object, ...]]] = [(server(member).serve_forever, ())]
-    if member.leads:
+    if member.serves:
         targets.append((watch_engine, (member,)))
-        targets += [(watch_follower, (member, index)) for index in range(1, len(member.hosts))]
+        targets += [(watch, (member, index)) for index in member.others()]
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     for target, given in targets:
         threading.Thread(target=target, args=given, daemon=True).start()
