@@ -51,3 +51,22 @@ def test_a_better_layout_is_taken_where_the_user_asked_for_it(
     infd.wait_available(cluster, namespace, "small", 2)
     found = infd.wait_for(cluster, namespace, "small", "LayoutOptimal")
     assert found["status"]["gpu"] == "H100-SXM"
+
+
+def test_a_changed_wish_for_other_gpus_moves_what_runs_one_by_one(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    cluster.add_gpu_node("l40s-a", "l40s")
+    cluster.add_gpu_node("h100-a", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
+    start_operator()
+    infd.apply(cluster, namespace, "small", replicas=2, placement={"gpuProducts": ["L40S"]})
+    infd.wait_available(cluster, namespace, "small", 2)
+    cluster.kubectl.patch(infd.KIND, "small", {"spec": {"placement": {"gpuProducts": ["H100-SXM"]}}}, namespace)
+
+    def moved() -> bool:
+        pods = infd.pods(cluster, namespace, "small").values()
+        assert any(pod["metadata"].get("deletionTimestamp") is None for pod in pods), "one stays at all times"
+        return [pod["spec"].get("nodeName") for pod in pods] == ["h100-a", "h100-a"]
+
+    eventually(moved, what="both replicas run where they may", within_seconds=60)
+    infd.wait_available(cluster, namespace, "small", 2)

@@ -66,11 +66,6 @@ _ROWS = (
         f"only {' and '.join(METRIC_TYPES)} can be scaled on yet: remove the others, or use mode External "
         "with your own autoscaler",
     ),
-    _Row(
-        "spec.rollout.maxSurge",
-        lambda spec: spec.rollout.max_surge > 0,
-        "replicas beyond the wanted number are not made during a rollout yet: use 0",
-    ),
 )
 
 

@@ -4,6 +4,7 @@ It asks what should be, never what happened. A running plan is kept while it is 
 finds no layout, changes nothing that runs.
 """
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shardwright.api import labels
@@ -17,9 +18,11 @@ from shardwright.reconcile.live import SET, live_replicas
 from shardwright.reconcile.objects import applied_hash, judge, name_of
 from shardwright.reconcile.placing import Seat
 from shardwright.reconcile.plans import Course, settle
-from shardwright.reconcile.replica import Scene, assignments, formed, judge_replica, shown, with_life
+from shardwright.reconcile.replica import Replica, Scene, assignments, formed, judge_replica, shown, with_life
 from shardwright.reconcile.rolling import compare_due, held_back, pod_deletions, standing
+from shardwright.reconcile.rollout import Standing, surge_wanted
 from shardwright.reconcile.stranded import stranded
+from shardwright.reconcile.surge import surge_seats
 from shardwright.reconcile.telling import counted, situation_of, with_status
 from shardwright.reconcile.types import Decision, Deletion, Gpus, Observed, Reservation, Write
 from shardwright.status import Trouble
@@ -47,34 +50,45 @@ def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:
     return with_status(seen, situation, Decision(waiting=course.accepted is not None))
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What replicas should have, before it is asked whose turn it is."""
+
+    replicas: list[Replica]
+    documents: list[dict[str, Any]]
+    standings: list[Standing]
+    trouble: Trouble | None
+
+
 def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
     """A plan runs: bring objects to it."""
-    seen, live = scene.seen, scene.live
+    seen, live, suspended = scene.seen, scene.live, active.spec.suspend
     assert course.plan is not None
-    replicas = [judge_replica(seat, course.plan, active, scene) for seat in course.seating.seats]
-    suspended = active.spec.suspend
-    trouble: Trouble | None = None
-    try:
-        wanted = [] if suspended else assignments(replicas)
-        documents = build(_identity(seen), active.spec, active.profile, course.plan, wanted, scene.settings)
-    except UnrenderableError as error:
-        documents, trouble = [], Trouble(error.reason, error.message)
-    documents = with_endpoints([with_life(document, replicas) for document in documents], scene.live)
-    standings = [standing(one, documents) for one in replicas]
-    held = held_back(replicas, standings, active.spec.rollout.max_unavailable)
-    comparison = compare_due(documents, seen, held, trouble)
+    wanted = [judge_replica(seat, course.plan, active, scene) for seat in course.seating.seats]
+    draft = _draft(scene, course, active, wanted)
+    extra = surge_seats(course, active, live, scene.gpus, draft.standings)
+    if extra:
+        more = [replace(judge_replica(seat, course.plan, active, scene), surge=True) for seat in extra]
+        draft = _draft(scene, course, active, [*wanted, *more])
+    held = held_back(draft.replicas, draft.standings, active.spec.rollout.max_unavailable)
+    comparison = compare_due(draft.documents, seen, held, draft.trouble)
+    surge_waits = not suspended and len(extra) < surge_wanted(draft.standings, active.spec.rollout.max_surge)
     left_behind = stranded(live, scene.gpus, scene.now)
-    plan = counted(course.plan, () if suspended else course.seating.seats)
+    seats = () if suspended else course.seating.seats
+    plan = counted(course.plan, seats)
+    nothing_fits = course.shown_plan if course.shown_plan and not course.shown_plan.placements else None
     situation = situation_of(
         seen,
         course,
         scene.now,
         spec=active.spec,
-        plan=course.shown_plan if course.shown_plan and not course.shown_plan.placements else plan,
-        plan_hash=_hash_of(documents),
-        replicas=() if suspended else shown(replicas, held, course.seating, live),
-        outdated=sum(one.outdated or not one.settled for one in standings),
-        trouble=comparison.trouble or trouble,
+        plan=nothing_fits or plan,
+        plan_hash=_hash_of(draft.documents),
+        replicas=() if suspended else shown(draft.replicas, held, course.seating, live),
+        outdated=sum(one.outdated or not one.settled for one in draft.standings if not one.surge),
+        surge=len(extra),
+        surge_waits=surge_waits,
+        trouble=comparison.trouble or draft.trouble,
     )
     decision = Decision(
         keep=_keep(seen, course),
@@ -82,17 +96,29 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         apply=comparison.apply,
         delete=(
             *comparison.delete,
-            *pod_deletions(replicas, documents, held),
+            *pod_deletions(draft.replicas, draft.documents, held),
             *left_behind.deletions,
             *_old_revisions(seen, course),
         ),
-        reservations=() if suspended else tuple(_reservation(seat, course.plan) for seat in course.seating.seats),
-        formed=formed(replicas),
+        reservations=tuple(_reservation(seat, course.plan) for seat in (*seats, *extra)),
+        formed=formed(draft.replicas),
         better=course.better,
-        waiting=bool(course.seating.waiting) or bool(course.shown_plan and not course.shown_plan.placements),
-        requeue_after_seconds=_soonest(left_behind.again_in_seconds, *(one.life.due_in_seconds for one in replicas)),
+        waiting=bool(course.seating.waiting) or nothing_fits is not None or surge_waits,
+        requeue_after_seconds=_soonest(left_behind.again_in_seconds, *(r.life.due_in_seconds for r in draft.replicas)),
     )
     return with_status(seen, situation, decision)
+
+
+def _draft(scene: Scene, course: Course, active: Accepted, replicas: list[Replica]) -> _Draft:
+    assert course.plan is not None
+    trouble: Trouble | None = None
+    try:
+        wanted = [] if active.spec.suspend else assignments(replicas)
+        documents = build(_identity(scene.seen), active.spec, active.profile, course.plan, wanted, scene.settings)
+    except UnrenderableError as error:
+        documents, trouble = [], Trouble(error.reason, error.message)
+    documents = with_endpoints([with_life(document, replicas) for document in documents], scene.live)
+    return _Draft(replicas, documents, [standing(one, documents) for one in replicas], trouble)
 
 
 def _soonest(*seconds: float | None) -> float | None:

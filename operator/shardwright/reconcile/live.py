@@ -50,6 +50,11 @@ class LiveReplica:
         return str(((self.set or {}).get("metadata", {}).get("annotations") or {}).get(key, ""))
 
     @property
+    def is_surge(self) -> bool:
+        """Whether it is beyond the wanted number, made for a rollout."""
+        return self.annotation(labels.SURGE) == "true"
+
+    @property
     def bound_nodes(self) -> tuple[str, ...]:
         """Nodes of the pods that are not on their way out, in pod order; unbound ones are left out."""
         return tuple(pod.node for _, pod in self.pods if pod.node and not pod.terminating)

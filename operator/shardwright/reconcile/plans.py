@@ -203,5 +203,5 @@ def _worth(live: Mapping[int, LiveReplica], plan: Plan) -> dict[int, bool]:
     return {
         id_: health(ObservedReplica(id_, (), size, one.incarnation, tuple(pod for _, pod in one.pods))).ready
         for id_, one in live.items()
-        if one.exists or one.told_nodes
+        if (one.exists or one.told_nodes) and not one.is_surge
     }

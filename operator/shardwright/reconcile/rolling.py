@@ -20,13 +20,13 @@ def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
     """See a replica as the roll does."""
     wanted = set_of(documents, one.seat.replica)
     if wanted is None or not one.live.exists:
-        return Standing(one.seat.replica, outdated=False, ready=one.ready)
+        return Standing(one.seat.replica, outdated=False, ready=one.ready, surge=one.surge)
     outdated = not same_plan(one.live.plan_hash, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
     if one.seat.stuck(one.live.bound_nodes):
         return Standing(one.seat.replica, outdated=False, ready=one.ready)
     outdated = outdated or one.seat.leaves
     stale = any(_stale_pods(one, one.live.incarnation, one.live.plan_hash))
-    return Standing(one.seat.replica, outdated, one.ready, settled=not stale)
+    return Standing(one.seat.replica, outdated, one.ready, settled=not stale, surge=one.surge)
 
 
 def held_back(replicas: list[Replica], standings: list[Standing], max_unavailable: int) -> frozenset[int]:

@@ -68,9 +68,11 @@ def available(situation: Situation) -> Verdict:
 def progressing(situation: Situation) -> Verdict:
     """Whether the operator is on the way from what runs to what is wanted."""
     if situation.outdated:
-        message = f"{situation.outdated} of {len(situation.replicas)} replicas still run an older version"
+        message = f"{situation.outdated} of {situation.wanted} replicas still run an older version"
+        if situation.surge_waits:
+            message += "; rollout.maxSurge finds no free GPUs for a whole replica"
         return Verdict(TRUE, Reason.ROLLING_OUT, message)
-    surplus = len(situation.replicas) - (0 if situation.suspended else situation.wanted)
+    surplus = len(situation.replicas) - situation.surge - (0 if situation.suspended else situation.wanted)
     if surplus > 0:
         return Verdict(TRUE, Reason.ROLLING_OUT, f"{surplus} replicas are being removed")
     if situation.first_waiting:
