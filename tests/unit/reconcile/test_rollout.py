@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardwright.reconcile.rollout import Standing, turns
+from shardwright.reconcile.rollout import Standing, surge_wanted, turns
 
 
 def standing(text: str) -> list[Standing]:
@@ -47,3 +47,34 @@ def test_never_fewer_ready_than_allowed(text: str, allowed: int) -> None:
     assert all(replicas[id_].outdated for id_ in chosen)
     if ready_before:
         assert taken == 0 or down_before + taken <= max(1, allowed)
+
+
+def surging(text: str, extra: str) -> list[Standing]:
+    """Wanted replicas, then those beyond the wanted number."""
+    return [
+        Standing(id_, outdated=word in "ox", ready=word in "on", surge=id_ >= len(text))
+        for id_, word in enumerate(text + extra)
+    ]
+
+
+def test_a_wanted_replica_goes_only_while_one_beyond_them_serves() -> None:
+    assert turns(surging("oo", ""), 0) == set()
+    assert turns(surging("oo", "s"), 0) == set()
+    assert turns(surging("oo", "n"), 0) == {0}
+    assert turns(surging("so", "n"), 0) == set()
+    assert turns(surging("no", "n"), 0) == {1}
+
+
+def test_one_beyond_the_wanted_is_patched_at_once() -> None:
+    assert turns(surging("oo", "o"), 0) == {2}
+
+
+def test_one_that_is_down_is_patched_though_none_may_be_down() -> None:
+    assert turns(surging("xo", ""), 0) == {0}
+
+
+def test_replicas_beyond_the_wanted_stay_until_all_run_the_new_version() -> None:
+    assert surge_wanted(surging("oo", ""), 1) == 1
+    assert surge_wanted(surging("ns", "n"), 1) == 1
+    assert surge_wanted(surging("nn", "n"), 1) == 0
+    assert surge_wanted(surging("no", ""), 5) == 1
