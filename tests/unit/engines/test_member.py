@@ -226,6 +226,18 @@ def test_a_leader_ends_its_engine_when_a_follower_stays_away(group: Group):
     assert "127.0.0.3 is gone for 3 s" in group.pods[0].stdout.read()
 
 
+def test_a_leader_that_is_told_to_stop_waits_for_no_request_of_a_broken_group(group: Group):
+    stuck = ENGINE.replace(
+        'print("engine"', 'import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)\nprint("engine"'
+    )
+    group.start(0, engine=stuck)
+    group.start(1)
+    until(lambda: group.status(0, "/ready") == 200, 20, "the leader is ready")
+    group.kill(group.pods[1])
+    group.pods[0].send_signal(signal.SIGTERM)
+    assert group.pods[0].wait(8) == 128 + 9
+
+
 def every_pod_serves(group: Group) -> None:
     """Start a group whose pods all have an API, each engine on its pod's own address."""
     for index, host in enumerate(group.hosts):

@@ -59,7 +59,8 @@ class Member:
         self.drain_seconds = int(environment.get("SHARDWRIGHT_DRAIN_SECONDS", "60"))
         self.lost_seconds = int(environment.get("SHARDWRIGHT_LOST_SECONDS", "30"))
         self.server = environment.get("SHARDWRIGHT_SERVER", "")  # program that drains, where a launcher would not
-        self.serves = self.leads or environment.get("SHARDWRIGHT_EVERY_POD_SERVES") == "1"  # has an API
+        self.every_pod_serves = environment.get("SHARDWRIGHT_EVERY_POD_SERVES") == "1"
+        self.serves = self.leads or self.every_pod_serves  # has an API
         self.mark = uuid.uuid4().hex
         self.addresses: dict[int, str] = {}  # where each other member answered last
         self.met: dict[int, str] = {}  # the process of each other member that the leader met; known where one serves
@@ -106,6 +107,15 @@ class Member:
     def lost_for(self, index: int) -> float:
         """Seconds since a member was alive; for ever where it never was."""
         return time.monotonic() - self.seen.get(index, -math.inf)
+
+    def patience(self) -> float:
+        """Seconds without another member after which the engine is ended.
+
+        Followers without an API outlive their leader: without one, a leader that drains waits for requests in vain.
+        """
+        if not self.stopping:
+            return self.lost_seconds
+        return PEER_FRESH_SECONDS if self.leads and not self.every_pod_serves else math.inf
 
     def answer(self, path: str) -> bool:
         """Whether a probe's answer is yes."""
@@ -179,7 +189,7 @@ def watch(member: Member, index: int) -> None:
             member.met = {0: member.joined, **{int(key): str(mark) for key, mark in answer["met"].items()}}
         if answer and answer["alive"] and member.met.get(index) == answer["mark"]:
             member.seen[index] = time.monotonic()
-        elif index in member.seen and not member.stopping and member.lost_for(index) > member.lost_seconds:
+        elif index in member.seen and member.lost_for(index) > member.patience():
             end_without(member, index)
         time.sleep(POLL_SECONDS)
 
@@ -195,7 +205,7 @@ def end_without(member: Member, index: int) -> None:
     """A member is gone for good, so requests that wait for it fail now, not at the engine's own timeout."""
     if not member.engine_pid:
         return
-    lost = f"{member.hosts[index]} is gone for {member.lost_seconds} s, and an engine's group cannot be joined again"
+    lost = f"{member.hosts[index]} is gone for {member.patience()} s, and an engine's group cannot be joined again"
     print(f"member {member.index}: ends its engine: {lost}", file=sys.stderr, flush=True)
     os.kill(member.engine_pid, signal.SIGKILL)
 
