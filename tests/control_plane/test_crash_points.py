@@ -1,8 +1,12 @@
-"""Killed before and after every write of a first reconcile, and started again, the operator makes the same objects."""
+"""Killed before and after every write, and started again, the operator comes to the same end.
+
+Of a first reconcile, of a rollout, of a group that is made anew.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 
@@ -10,11 +14,19 @@ from support import deployments as infd
 from support.cluster import ControlPlane
 from support.deployments import StartOperator
 from support.kubectl import Object
+from support.operator_process import OperatorProcess
 from support.proxy import CountingProxy
+from support.readiness import ReplicasWatched
 from support.waiting import eventually
 
 MANY = 40
 """More writes than a first reconcile makes; the test stops at the first number that is never reached."""
+SPEC: dict[str, Any] = {
+    "model": infd.LARGE,
+    "replicas": 2,
+    "layout": {"tensor": 4, "pipeline": 2, "nodesPerReplica": 2},
+    "restart": {"budget": 1000, "resetAfter": "0s"},
+}
 QUIET = {"SHARDWRIGHT_KEY_INTERVAL_SECONDS": "0.3", "SHARDWRIGHT_CHILD_DEBOUNCE_SECONDS": "0.3"}
 
 
@@ -36,11 +48,9 @@ def test_killed_at_every_write_the_same_objects_stand_in_the_end(
     proxy: CountingProxy,
     moment: Literal["before", "after"],
 ) -> None:
-    for name in ("h100-a", "h100-b"):
-        cluster.add_gpu_node(name, "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
-    spec = {"model": infd.LARGE, "replicas": 2, "layout": {"tensor": 4, "pipeline": 2, "nodesPerReplica": 2}}
+    _add_nodes(cluster)
     operator = start_operator(through=proxy, **QUIET)
-    infd.apply(cluster, namespace, "crash", **spec)
+    infd.apply(cluster, namespace, "crash", **SPEC)
     wanted = settled(cluster, namespace)
     operator.stop()
     for number in range(1, MANY):
@@ -50,7 +60,7 @@ def test_killed_at_every_write_the_same_objects_stand_in_the_end(
         operator.start()
         eventually(lambda: "ready:" in operator.log_text().rpartition("ready:")[0] or "ready:" in operator.log_text())
         killed = proxy.kill_at_write(operator.pid, number, moment)
-        infd.apply(cluster, namespace, "crash", **spec)
+        infd.apply(cluster, namespace, "crash", **SPEC)
         if not killed.wait(12):
             settled(cluster, namespace)
             operator.stop()
@@ -61,3 +71,114 @@ def test_killed_at_every_write_the_same_objects_stand_in_the_end(
         assert settled(cluster, namespace) == wanted, f"killed {moment} write {number}"
         operator.stop()
     raise AssertionError("the first reconcile does not come to an end")
+
+
+def _add_nodes(cluster: ControlPlane) -> None:
+    for name in ("h100-a", "h100-b"):
+        cluster.add_gpu_node(name, "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
+
+
+def _at_every_write(
+    proxy: CountingProxy,
+    operator: OperatorProcess,
+    moment: Literal["before", "after"],
+    turn: Callable[[int], None],
+    settle: Callable[[int], None],
+) -> int:
+    """Kill the operator at the first write of one turn, at the second of the next, until a turn has no so many writes.
+
+    `turn(n)` asks for something, `settle(n)` waits for it and checks. Returns the number of writes.
+    """
+    for number in range(1, MANY):
+        proxy.reset()
+        killed = proxy.kill_at_write(operator.pid, number, moment)
+        turn(number)
+        reached = killed.wait(12)
+        if reached:
+            operator.wait(10)
+            operator.start()
+        settle(number)
+        if not reached:
+            return number - 1
+    raise AssertionError("it does not come to an end")
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_rollout_killed_at_every_write_ends_the_same_and_one_replica_serves_all_the_time(
+    cluster: ControlPlane,
+    namespace: str,
+    start_operator: StartOperator,
+    proxy: CountingProxy,
+    moment: Literal["before", "after"],
+) -> None:
+    _add_nodes(cluster)
+    operator = start_operator(through=proxy, **QUIET)
+
+    def roll(number: int) -> None:
+        engine = {"env": [{"name": "VERSION", "value": "even" if number % 2 == 0 else "odd"}]}
+        infd.apply(cluster, namespace, "crash", **SPEC, engine=engine)
+
+    def rolled(number: int) -> tuple[dict[tuple[str, str], Object], Object]:
+        word = "even" if number % 2 == 0 else "odd"
+
+        def all_new() -> bool:
+            found = infd.pods(cluster, namespace, "crash").values()
+            named = [{"name": "VERSION", "value": word} in pod["spec"]["containers"][0]["env"] for pod in found]
+            return len(named) == 4 and all(named)
+
+        eventually(all_new, within_seconds=40, what=f"all pods are of the {word} version")
+        return settled(cluster, namespace)
+
+    roll(-1)
+    ends = {-1: rolled(-1)}
+    roll(0)
+    ends = {1: ends[-1], 0: rolled(0)}
+    with ReplicasWatched(cluster.kubectl, namespace, "crash", group_size=2) as watched:
+
+        def settle(number: int) -> None:
+            assert rolled(number) == ends[number % 2], f"killed {moment} write {number}"
+            assert watched.fewest_ready() >= 1, f"killed {moment} write {number}: {watched.fewest_ready()} ready"
+
+        writes = _at_every_write(proxy, operator, moment, roll, settle)
+    assert writes > 8, "a rollout makes more writes than that"
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_group_that_is_made_anew_under_kills_is_made_anew_once(
+    cluster: ControlPlane,
+    namespace: str,
+    start_operator: StartOperator,
+    proxy: CountingProxy,
+    moment: Literal["before", "after"],
+) -> None:
+    _add_nodes(cluster)
+    operator = start_operator(through=proxy, **QUIET)
+    infd.apply(cluster, namespace, "crash", **SPEC)
+    wanted, _ = settled(cluster, namespace)
+    before: dict[str, str] = {}
+
+    def lose_a_pod(_number: int) -> None:
+        found = infd.pods(cluster, namespace, "crash")
+        before.update({name: pod["metadata"]["uid"] for name, pod in found.items()})
+        cluster.kubectl.run("delete", "pod", "crash-1-1", "-n", namespace, "--force", "--grace-period=0")
+
+    def settle(number: int) -> None:
+        def anew() -> bool:
+            found = infd.pods(cluster, namespace, "crash")
+            uids = {name: pod["metadata"]["uid"] for name, pod in found.items()}
+            return len(uids) == 4 and all((uids[name] != before[name]) == name.startswith("crash-1-") for name in uids)
+
+        eventually(anew, within_seconds=40, what="the pods of that replica are new, and no others")
+        objects, status = settled(cluster, namespace)
+        assert _without_life(objects) == _without_life(wanted), f"killed {moment} write {number}"
+        lives = {row["id"]: row["incarnation"] for row in status["replicaStates"]}
+        assert lives == {0: 0, 1: number}, f"killed {moment} write {number}: made anew once for each loss"
+
+    assert _at_every_write(proxy, operator, moment, lose_a_pod, settle) > 3
+
+
+def _without_life(objects: dict[tuple[str, str], Object]) -> Object:
+    keys = {"shardwright.io/incarnation", *(f"shardwright.io/restart-{part}" for part in ("count", "time", "culprit"))}
+    return {f"{kind} {name}": infd.without(item, keys) for (kind, name), item in objects.items()}

@@ -63,6 +63,9 @@ class UnderLoad:
     def pods(self) -> list[Object]:
         return self.installed.kubectl.list("pods", self.namespace, f"shardwright.io/deployment={NAME}")
 
+    def uids(self) -> frozenset[str]:
+        return frozenset(pod["metadata"]["uid"] for pod in self.pods())
+
     def group(self, replica: int) -> Group:
         mine = [pod for pod in self.pods() if pod["metadata"]["labels"]["shardwright.io/replica"] == str(replica)]
         return Group(replica, tuple(sorted(mine, key=lambda pod: pod["metadata"]["name"])))
@@ -109,13 +112,15 @@ class UnderLoad:
         return found
 
     def operator_node(self) -> str:
-        return str(operator_pod(self.installed)["spec"]["nodeName"])
+        found = eventually(lambda: operator_pod(self.installed), what="the operator runs")
+        assert found
+        return str(found["spec"]["nodeName"])
 
 
-def operator_pod(installed: Installed) -> Object:
-    """The operator's pod that runs."""
+def operator_pod(installed: Installed) -> Object | None:
+    """The operator's pod that is ready, if one is."""
     pods = installed.kubectl.list("pods", "shardwright-system", "app.kubernetes.io/name=shardwright")
-    return next(pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and is_ready(pod))
+    return next((pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and is_ready(pod)), None)
 
 
 def is_ready(pod: Object) -> bool:
@@ -130,7 +135,9 @@ def under_load(installed: Installed) -> Iterator[UnderLoad]:
     namespace = installed.namespace()
     installed.apply(NAME, namespace, SPEC)
     installed.available(NAME, namespace)
-    host = f"{NAME}.{namespace}.svc.cluster.local"
+    service = installed.kubectl.get("service", NAME, namespace)
+    assert service
+    host = service["spec"]["clusterIP"]  # not by name: DNS is one of the things that are taken away
     running = UnderLoad(installed, namespace, start_client(installed, host, NAME, EXPECTED, node_product="NVIDIA-L40S"))
     running.wait_all_ready()
     try:
