@@ -1,4 +1,4 @@
-"""Fixtures of the kind ring: one cluster for the session with two "H100" nodes and one "L40S" node."""
+"""Fixtures of the kind ring: one cluster for the session with five "H100" nodes and one "L40S" node."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 
 from support.cluster import Cluster, existing_kind_cluster, kind_cluster
 from support.installed import Installed, wait_gone
+
+FLEET = "h100 h100 h100 h100 h100 l40s"
+"""Two groups of two nodes, and one node to spare for when one of them dies."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,7 +28,7 @@ def kind() -> Iterator[Cluster]:
     if name := os.environ.get("E2E_CLUSTER"):
         yield existing_kind_cluster(name)
         return
-    with kind_cluster() as cluster:
+    with kind_cluster(fleet=FLEET) as cluster:
         yield cluster
 
 
