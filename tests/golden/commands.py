@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,8 @@ FIELDS = {"status.podIP": "10.0.0.{}", "metadata.labels['apps.kubernetes.io/pod-
 def member() -> ModuleType:
     """The program that runs in each pod of a group."""
     path = ROOT / "operator/shardwright/engines/files/member.py"
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # it finds its neighbour beside it, as in a pod
     found = importlib.util.spec_from_file_location("member", path)
     assert found and found.loader
     module = importlib.util.module_from_spec(found)

@@ -11,6 +11,7 @@ from shardwright.catalog.engine_options import EngineOptions, default_version, e
 from shardwright.engines import trtllm, vllm
 from shardwright.engines.context import GroupContext, Rendering, UnrenderableError
 from shardwright.engines.program import PodProgram
+from shardwright.engines.witness import witnessed
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.types import Placement
 
@@ -37,4 +38,4 @@ def render(
             Reason.MULTI_NODE_NOT_SUPPORTED,
             f"{layout} has {layout.gpus_per_replica} GPUs, which {layout.nodes_per_replica} pods cannot share equally",
         )
-    return ENGINES[spec.engine.name](Rendering(spec, profile, placement, context, options_of(spec)))
+    return witnessed(ENGINES[spec.engine.name](Rendering(spec, profile, placement, context, options_of(spec))))

@@ -3,8 +3,9 @@
 
     member.py [--on-leader=WORD]… [--on-follower=WORD]… [--follower-runs=WORD]… -- COMMAND…
 
-Standard library only: it runs in the engine's image as the container's first process. The words are appended to the
-command of the pods with that role; with --follower-runs followers run those words alone, and COMMAND is the leader's.
+Standard library and last_words.py alone: it runs in the engine's image as the container's first process. The words are
+appended to the command of the pods with that role; with --follower-runs followers run those words alone, and COMMAND is
+the leader's.
 Every member answers on one port:
 
     /member   who this is: JSON with index, incarnation, this process's mark, whom it met, whether its engine runs
@@ -36,6 +37,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from last_words import LastWords  # type: ignore[import-not-found]  # beside this file, in every pod
+
 POLL_SECONDS = 0.5
 ASK_SECONDS = 1.0
 PEER_FRESH_SECONDS = 2.5
@@ -61,6 +64,8 @@ class Member:
         self.server = environment.get("SHARDWRIGHT_SERVER", "")  # program that drains, where a launcher would not
         self.every_pod_serves = environment.get("SHARDWRIGHT_EVERY_POD_SERVES") == "1"
         self.serves = self.leads or self.every_pod_serves  # has an API
+        self.model = prepared_model(environment)  # ranks of one group must not load unlike weights
+        self.differs = ""  # why another member is not met, where its files are others
         self.mark = uuid.uuid4().hex
         self.addresses: dict[int, str] = {}  # where each other member answered last
         self.met: dict[int, str] = {}  # the process of each other member that the leader met; known where one serves
@@ -70,6 +75,7 @@ class Member:
         self.started = False
         self.engine_pid = 0
         self.stopping = False
+        self.lost = ""  # who is gone, once the engine is ended for it
 
     @property
     def leads(self) -> bool:
@@ -82,6 +88,7 @@ class Member:
             "index": self.index,
             "incarnation": self.incarnation,
             "mark": self.mark,
+            "model": self.model,
             "alive": self.alive(),
             "met": self.met,
             "joined": self.joined,
@@ -124,6 +131,15 @@ class Member:
         if path == "/ready":
             return bool(self.engine_pid) and self.alive() and (not self.serves or (self.healthy() and self.whole()))
         return self.alive() and (not self.serves or not self.started or self.healthy())
+
+
+def prepared_model(environment: dict[str, str]) -> str:
+    """Which commits were put there for this pod before it started; empty where that is nobody's doing."""
+    try:
+        with open(os.path.join(environment["HF_HUB_CACHE"], "commits"), encoding="utf-8") as file:
+            return file.read().strip()
+    except (KeyError, OSError):
+        return ""
 
 
 def any_stopped(engine_pid: int) -> bool:
@@ -175,6 +191,9 @@ def peer(member: Member, index: int) -> dict[str, object]:
         return {}
     if answer.get("incarnation") != member.incarnation:
         return {}
+    if answer.get("model", "") != member.model:
+        member.differs = f"the same model files: {named} has {answer.get('model')!r}, this pod {member.model!r}"
+        return {}
     member.addresses[index] = address
     return dict(answer)
 
@@ -206,7 +225,8 @@ def end_without(member: Member, index: int) -> None:
     if not member.engine_pid:
         return
     lost = f"{member.hosts[index]} is gone for {member.patience()} s, and an engine's group cannot be joined again"
-    print(f"member {member.index}: ends its engine: {lost}", file=sys.stderr, flush=True)
+    member.lost = f"member {member.index}: ends its engine: {lost}"
+    print(member.lost, file=sys.stderr, flush=True)
     os.kill(member.engine_pid, signal.SIGKILL)
 
 
@@ -232,6 +252,8 @@ def meet(member: Member) -> str:
         missing = missing_members(member)
         if not missing:
             return ""
+        if member.differs:
+            return member.differs
         if missing != told:
             print(f"member {member.index}: waiting for {missing}", flush=True)
             told = missing
@@ -324,9 +346,16 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def tell(words: str) -> None:
+    """Say why there is no engine: in the log, and where kubelet looks when the container has ended."""
+    print(words, file=sys.stderr, flush=True)
+    LastWords().write(words)
+
+
 def run_engine(member: Member, command: Sequence[str]) -> int:
     """Run it to its end and return a status that tells a kubelet the truth; reap orphans, being the first process."""
-    member.engine_pid = os.posix_spawnp(command[0], list(command), os.environ)
+    last_words = LastWords()
+    member.engine_pid = last_words.spawn(command)
     if member.stopping:  # told just before there was anything to stop
         os.kill(member.engine_pid, signal.SIGTERM)
     while True:
@@ -334,7 +363,10 @@ def run_engine(member: Member, command: Sequence[str]) -> int:
         if pid == member.engine_pid:
             break
     code = os.waitstatus_to_exitcode(status)
-    print(f"member {member.index}: the engine ended with {code}", file=sys.stderr, flush=True)
+    told = f"member {member.index}: the engine ended with {code}"
+    print(told, file=sys.stderr, flush=True)
+    if code or not member.stopping:
+        last_words.write(member.lost, told)
     if code < 0:
         return 128 - code
     return code or (0 if member.stopping else 1)  # an engine that ends unasked has left its group, whatever it says
@@ -378,9 +410,11 @@ def main(arguments: Sequence[str]) -> int:
     start_threads(member)
     missing = meet(member)
     if member.stopping:
+        tell(f"member {member.index}: stopped while it waited for {missing_members(member)}")
         return 0
     if missing:
-        print(f"member {member.index}: gave up after {member.start_seconds} s without {missing}", file=sys.stderr)
+        waited = 0 if member.differs else member.start_seconds
+        tell(f"member {member.index}: gave up after {waited} s without {missing}")
         return 1
     return run_engine(member, command)
 
