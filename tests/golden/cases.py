@@ -1,6 +1,6 @@
 """The golden cases: a model, a pool and an engine each. The layout is given: they judge rendering, not planning."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,11 @@ import yaml
 
 from shardwright.api.parse import parse_spec
 from shardwright.api.spec import InferenceDeploymentSpec
+from shardwright.catalog.types import LinkKind, NetworkKind
+from shardwright.inventory.host import NOTHING_KNOWN, Host
 from shardwright.manifests.build import DeploymentIdentity, ManifestSettings, ReplicaAssignment, build
 from shardwright.models.profile import ModelProfile
-from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan
+from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan, RankMemory
 
 FOLDER = Path(__file__).parent / "manifests"
 COMMANDS = Path(__file__).parent / "commands.jsonl"
@@ -30,6 +32,7 @@ class Case:
     selector_known: bool = True
     nodes_known: bool = True
     incarnation: int = 0
+    host: Host = NOTHING_KNOWN
     settings: ManifestSettings = field(default_factory=ManifestSettings)
 
 
@@ -40,6 +43,7 @@ POOLS = {
     "l4-1": ("L4", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-L4"),
     "a100-sxm-80gb-8": ("A100-SXM-80GB", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-A100-SXM4-80GB"),
     "b200-sxm-8": ("B200", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-B200"),
+    "rtx-4090-2": ("RTX-4090", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-GeForce-RTX-4090"),
     "mi300x-8": ("MI300X", "amd", "amd.com/gpu", "amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM"),
     "max-1550-8": ("Max-1550", "intel", "gpu.intel.com/i915", "gpu.intel.com/product", "Max_1550"),
 }
@@ -71,7 +75,9 @@ def profile_of(case: Case) -> ModelProfile:
 
 def placement_of(case: Case) -> Placement:
     product, vendor, resource, label, value = POOLS[case.pool]
-    memory = MemoryForecast(80 << 30, 73 << 30, (), 200_000, 6, case.context_length, fits=True)
+    weights = (140 << 30) // case.layout.gpus_per_replica
+    ranks = (RankMemory(weights, 0, 0, 0, 0),) * (case.layout.tensor * case.layout.pipeline)
+    memory = MemoryForecast(80 << 30, 73 << 30, ranks, 200_000, 6, case.context_length, fits=True)
     names = tuple(f"{case.pool}-{index}" for index in range(case.replicas * case.layout.nodes_per_replica))
     size = case.layout.nodes_per_replica
     nodes = tuple(names[i * size : (i + 1) * size] for i in range(case.replicas)) if case.nodes_known else ()
@@ -88,6 +94,7 @@ def placement_of(case: Case) -> Placement:
         replica_nodes=nodes,
         pool_selector=selector,
         pool_nodes=names if case.nodes_known else (),
+        host=case.host,
     )
 
 
@@ -117,6 +124,20 @@ def _model(model_id: str, **more: Any) -> dict[str, Any]:
 
 
 QWEN8, QWEN32, LLAMA70 = "Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "meta-llama/Llama-3.3-70B-Instruct"
+RAILS = tuple(((gpu,), (f"mlx5_{gpu}",)) for gpu in range(8))
+HGX = Host(
+    gpus=8,
+    link=LinkKind.NVSWITCH,
+    said_islands=((0, 1, 2, 3, 4, 5, 6, 7),),
+    network=NetworkKind.INFINIBAND,
+    nics=RAILS,
+    numa=(0, 0, 0, 0, 1, 1, 1, 1),
+    devices=(("rdma/ib", 63),),
+    cpu_milli=191_000,
+    memory_bytes=2000 << 30,
+)
+"""An HGX H100 node as its labels, annotations and device plugins tell it."""
+SWITCHED = Host(4, LinkKind.PCIE_SWITCH, ((0, 1), (2, 3)), NetworkKind.TCP, cpu_milli=63_000, memory_bytes=503 << 30)
 DEEPSEEK, QWEN_MOE, GPT_OSS = "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3-235B-A22B-FP8", "openai/gpt-oss-120b"
 TRTLLM = {"name": "trtllm"}
 
@@ -330,6 +351,64 @@ CASES = (
             cache_host_path="/var/lib/shardwright/cache",
             unreachable_seconds=60,
         ),
+    ),
+    Case("hgx-whole-node", _model(LLAMA70), Layout(tensor=8), host=HGX),
+    Case("hgx-two-pods-infiniband", _model(LLAMA70), Layout(tensor=8, pipeline=2, nodes_per_replica=2), host=HGX),
+    Case(
+        "hgx-part-of-two-nodes-roce",
+        _model(LLAMA70),
+        Layout(tensor=4, pipeline=2, nodes_per_replica=2),
+        host=replace(HGX, network=NetworkKind.ROCE, devices=(("nvidia.com/hostdev", 8),)),
+    ),
+    Case(
+        "hgx-two-pods-efa",
+        _model(LLAMA70),
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        host=replace(HGX, network=NetworkKind.EFA, nics=(), devices=(("vpc.amazonaws.com/efa", 32),)),
+    ),
+    Case(
+        "hgx-users-settings-win",
+        _model(LLAMA70)
+        | {
+            "engine": {
+                "args": {
+                    "numa-bind": "false",
+                    "kv-transfer-config": '{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
+                },
+                "env": [{"name": "NCCL_IB_HCA", "value": "mlx5_8"}],
+            },
+            "podTemplate": {"resources": {"requests": {"cpu": "4"}, "limits": {"rdma/ib": 2, "memory": "1Ti"}}},
+        },
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        host=HGX,
+    ),
+    Case(
+        "hgx-without-rdma",
+        _model(LLAMA70) | {"podTemplate": {"resources": {"limits": {"rdma/ib": 0}}}},
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        host=HGX,
+    ),
+    Case("l40s-switches-tcp-two-pods", _model(LLAMA70), Layout(4, 2, nodes_per_replica=2), "l40s-4", host=SWITCHED),
+    Case(
+        "rtx-4090-no-peer-to-peer",
+        _model(QWEN32, quantization="fp8"),
+        Layout(tensor=2),
+        "rtx-4090-2",
+        host=Host(2, LinkKind.PCIE, cpu_milli=15_000, memory_bytes=60 << 30, peer_to_peer=False),
+    ),
+    Case(
+        "mi300x-two-pods-roce",
+        _model(LLAMA70),
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        "mi300x-8",
+        host=replace(HGX, link=LinkKind.XGMI, network=NetworkKind.ROCE, interface="net1"),
+    ),
+    Case(
+        "trtllm-two-pods-infiniband",
+        _model(LLAMA70)
+        | {"engine": TRTLLM, "podTemplate": {"annotations": {"k8s.v1.cni.cncf.io/networks": "fabric/ib0"}}},
+        Layout(tensor=8, pipeline=2, nodes_per_replica=2),
+        host=HGX,
     ),
     Case("vllm", _model(QWEN8), Layout(), "l40s-4"),
     Case("trtllm-qwen3-8b", _model(QWEN8) | {"engine": TRTLLM}, Layout(), "l40s-4"),

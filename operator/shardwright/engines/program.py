@@ -69,6 +69,10 @@ class PodProgram:
     files: tuple[tuple[str, str], ...] = ()
     """(name, text) under FILES_PATH."""
     capabilities: tuple[str, ...] = ()
+    devices: tuple[tuple[str, int], ...] = ()
+    """Extended resources besides GPUs, such as RDMA devices, and how many of each."""
+    requests: tuple[tuple[str, str], ...] = ()
+    """Amounts of cpu and memory where the user names none."""
     assumptions: tuple[str, ...] = ()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from shardwright.api.reasons import Reason
+from shardwright.engines import fabric, footprint
 from shardwright.engines.context import GroupContext, Rendering, UnrenderableError
 from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
 from shardwright.engines.mpi import LAUNCH_PORT, agent_file, follower_command, launch_env, launch_volume, world
@@ -42,7 +43,7 @@ def program(rendering: Rendering) -> PodProgram:
         image=context.image,
         command=(SERVER,),
         args=_arguments(rendering, location, document),
-        env=(Variable("HF_HOME", f"{CACHE_PATH}/huggingface"), *location.env),
+        env=(Variable("HF_HOME", f"{CACHE_PATH}/huggingface"), *location.env, *fabric.environment(rendering)),
         ports=(("http", SERVING_PORT),),
         startup=startup,
         readiness=readiness,
@@ -52,6 +53,8 @@ def program(rendering: Rendering) -> PodProgram:
         pre_stop_seconds=context.pre_stop_seconds,
         volumes=(*location.volumes, cache_volume(context.cache_host_path)),
         files=files,
+        devices=fabric.devices(rendering),
+        requests=footprint.requests(rendering),
         assumptions=tuple(text for text in (rendering.options.assumption,) if text),
     )
     return one_pod if context.size == 1 else _over_pods(one_pod, context, layout.gpus_per_pod)

@@ -4,6 +4,7 @@ Rank = pipeline rank x TP + tensor rank, so a pod holds whole tensor groups when
 """
 
 from shardwright.api.reasons import Reason
+from shardwright.engines import fabric, footprint
 from shardwright.engines.context import Rendering, UnrenderableError
 from shardwright.engines.group import member_command, member_env, member_file, member_probes, server_probes
 from shardwright.engines.options import arguments, canonical
@@ -25,7 +26,7 @@ def program(rendering: Rendering) -> PodProgram:
     location = model_location(rendering.spec)
     serve: tuple[str, ...] = ("vllm", "serve")
     words = _arguments(rendering, location)
-    env = _environment(rendering, location)
+    env = _environment(rendering, location) + fabric.environment(rendering)
     startup, readiness, liveness = server_probes(context)
     ports: tuple[tuple[str, int], ...] = (("http", SERVING_PORT),)
     files: tuple[tuple[str, str], ...] = ()
@@ -50,6 +51,8 @@ def program(rendering: Rendering) -> PodProgram:
         pre_stop_seconds=context.pre_stop_seconds,
         volumes=(*location.volumes, cache_volume(context.cache_host_path)),
         files=files,
+        devices=fabric.devices(rendering),
+        requests=footprint.requests(rendering),
         assumptions=tuple(text for text in (rendering.options.assumption,) if text),
     )
 
@@ -88,6 +91,7 @@ def _arguments(rendering: Rendering, location: ModelLocation) -> tuple[str, ...]
     words += quantization_arguments(spec.model.quantization, rendering.profile, rendering.options)
     words += _memory_arguments(rendering, args)
     words.append(f"--shutdown-timeout={rendering.context.drain_seconds}")
+    words += fabric.vllm_arguments(rendering)
     by_role = _front_arguments(rendering) if rendering.context.size > 1 else {}
     common = {name: value for name, value in args.items() if name not in by_role}
     return (*words, *arguments(common, rendering.options))

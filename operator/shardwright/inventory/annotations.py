@@ -28,7 +28,8 @@ _PREFIXES = {
 _RANGE = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$", re.ASCII)
 KEYS = (
     labels.GPU_LINK, labels.GPU_LINK_BANDWIDTH, labels.GPU_ISLANDS, labels.CROSS_ISLAND_BANDWIDTH, labels.GPU_NICS,
-    labels.NVLINK_DOMAIN, labels.NET_KIND, labels.NET_BANDWIDTH_PER_GPU, labels.FABRIC_DOMAIN,
+    labels.NVLINK_DOMAIN, labels.NET_KIND, labels.NET_BANDWIDTH_PER_GPU, labels.FABRIC_DOMAIN, labels.GPU_NUMA,
+    labels.NET_INTERFACE,
 )  # fmt: skip
 """Every annotation that is read here."""
 _MOST_GPUS = 1024
@@ -53,6 +54,10 @@ class Links:
     network: NetworkKind | None = None
     network_bandwidth: int | None = None
     fabric_domain: str | None = None
+    numa: tuple[int, ...] | None = None
+    """NUMA node of each GPU, by index."""
+    interface: str | None = None
+    """Of the network between pods, as it is called inside them."""
     problems: tuple[str, ...] = ()
     """One sentence for each malformed annotation: what it is, what is wrong, what would be right."""
 
@@ -83,6 +88,8 @@ def read_links(annotations: Mapping[str, str], gpus: int) -> Links:
         network=read(labels.NET_KIND, lambda value: _one_of(NetworkKind, value)),
         network_bandwidth=read(labels.NET_BANDWIDTH_PER_GPU, parse_bandwidth),
         fabric_domain=read(labels.FABRIC_DOMAIN, _opaque),
+        numa=read(labels.GPU_NUMA, lambda value: _numa(value, gpus)),
+        interface=read(labels.NET_INTERFACE, _interface),
         problems=tuple(problems),
     )
 
@@ -170,6 +177,26 @@ def _nics(value: str, gpus: int) -> tuple[tuple[Islands, str], ...]:
             raise ValueError(f"names GPU {members[-1]}, and the node offers {gpus}")
         found.append(((members,), nic))
     return tuple(sorted(found))
+
+
+def _numa(value: str, gpus: int) -> tuple[int, ...]:
+    """`0-3=0;4-7=1` -> the NUMA node of each GPU."""
+    nodes: dict[int, int] = {}
+    groups: list[list[int]] = []
+    for part in value.split(";"):
+        group, sign, node = part.partition("=")
+        if not sign or not re.fullmatch(r"\d{1,3}", node.strip(), re.ASCII):
+            raise ValueError("names no NUMA nodes; write 0-3=0;4-7=1")
+        groups.append(_members(group.replace(" ", "")))
+        nodes |= dict.fromkeys(groups[-1], int(node))
+    _whole(groups, gpus)
+    return tuple(nodes[gpu] for gpu in range(gpus))
+
+
+def _interface(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,15}", value):
+        raise ValueError("is no name of a network interface, such as eth0")
+    return value
 
 
 def _one_of(kinds: type[Value], value: str) -> Value:

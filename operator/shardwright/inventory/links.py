@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shardwright.catalog.types import GpuProduct, LinkKind, NetworkKind
 from shardwright.inventory.annotations import Links
 from shardwright.inventory.raw import whole
-from shardwright.inventory.resources import EFA, RDMA_PREFIXES
+from shardwright.inventory.resources import EFA, is_network_resource
 from shardwright.inventory.types import Islands
 
 DEFAULT_PCIE = 16 * 10**9
@@ -113,7 +113,7 @@ def node_network(said: Links, allocatable: Mapping[str, object], gpus: int) -> N
 
 
 def _has_rdma(allocatable: Mapping[str, object]) -> bool:
-    return any(name.startswith(RDMA_PREFIXES) and whole(count) for name, count in allocatable.items())
+    return any(is_network_resource(name) and whole(count) for name, count in allocatable.items())
 
 
 def _gigabits(bandwidth: int) -> str:

@@ -12,6 +12,7 @@ from shardwright.inventory import clouds
 from shardwright.inventory.annotations import KEYS, LONGEST, Links, read_links
 from shardwright.inventory.devices import Devices, devices_of
 from shardwright.inventory.hardware import Hardware, read_hardware
+from shardwright.inventory.host import Host, Offer, peer_to_peer, read_offer
 from shardwright.inventory.links import node_links, node_network
 from shardwright.inventory.raw import at, mapping, sequence, text, texts
 from shardwright.inventory.refusals import UnusableNodeError, insist_on_gpus, insist_on_state, is_unreachable
@@ -65,6 +66,7 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
         traits=traits,
         identity=tuple((key, labels[key]) for key in IDENTITY_LABELS if key in labels),
         notes=(*notes, *guesses, *links.problems),
+        host=_host(traits, links, read_offer(allocatable)),
     )
 
 
@@ -106,6 +108,24 @@ def _traits(
         linked_by_annotation=links.annotated,
     )
     return traits, (*links.assumptions, *trimmed, *network.assumptions)
+
+
+@lru_cache(maxsize=4096)
+def _host(traits: PoolTraits, said: Links, offer: Offer) -> Host:
+    """What is around the GPUs. Of a node that lost a GPU, nobody tells which index it was."""
+    return Host(
+        gpus=traits.gpus_per_node,
+        link=traits.link,
+        said_islands=traits.islands if traits.linked_by_annotation else (),
+        network=said.network,
+        nics=tuple((group[0], tuple(names.split(","))) for group, names in said.nics or ()),
+        interface=said.interface or "",
+        numa=said.numa if said.numa and len(said.numa) == traits.gpus_per_node else (),
+        devices=offer.devices,
+        cpu_milli=offer.cpu_milli,
+        memory_bytes=offer.memory_bytes,
+        peer_to_peer=peer_to_peer(traits.link, traits.product),
+    )
 
 
 def _trim(islands: Islands, gpus: int) -> tuple[Islands, tuple[str, ...]]:

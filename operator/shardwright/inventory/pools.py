@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shardwright.inventory.host import shared_host
 from shardwright.inventory.types import (
     Inventory,
     NodeFacts,
@@ -137,6 +138,7 @@ def _pool(name: str, traits: PoolTraits, members: Sequence[NodeFacts], held: _He
         assumptions=_notes(members),
         outer_islands=traits.outer_islands,
         multi_gpu=traits.multi_gpu,
+        host=shared_host(member.host for member in members),
     )
 
 

@@ -1,5 +1,7 @@
 """The names under which device plugins offer GPUs, once. Knows no labels and no quantities."""
 
+import re
+
 from shardwright.catalog.types import Vendor
 
 WHOLE = {
@@ -15,13 +17,22 @@ SHARED_SUFFIX = ".shared"
 MIG_PREFIX = "nvidia.com/mig-"
 """MIG strategy `mixed`: one resource for each slice profile."""
 EFA = "vpc.amazonaws.com/efa"
-RDMA_PREFIXES = ("rdma/", "nvidia.com/hostdev", "networking.gke.io.networks/rdma")
+SHARED_RDMA = "rdma/"
+"""Of the RDMA shared device plugin: each share holds all adapters of its pool. Some sites name single devices so."""
+ATTACHED_RDMA = "networking.gke.io.networks/"
+"""GKE's: a pod gets them by an annotation, which adds the request."""
+_RDMA_DEVICE = re.compile(r"^(nvidia|mellanox|amd)\.com/[\w.-]*(hostdev|nic|rdma|roce)", re.IGNORECASE)
 """Names of RDMA devices are chosen by each site; these are the usual ones."""
 
 
 def is_network_resource(name: str) -> bool:
     """Whether this resource tells something of the network between nodes."""
-    return name == EFA or name.startswith(RDMA_PREFIXES)
+    return name == EFA or is_rdma_resource(name) or name.startswith(f"{ATTACHED_RDMA}rdma")
+
+
+def is_rdma_resource(name: str) -> bool:
+    """Whether a pod may ask for this resource to get network adapters that it may do RDMA with."""
+    return name == EFA or name.startswith(SHARED_RDMA) or bool(_RDMA_DEVICE.match(name))
 
 
 def is_gpu_resource(name: str) -> bool:

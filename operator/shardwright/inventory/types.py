@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shardwright.api.reasons import Reason
 from shardwright.catalog.types import GpuProduct, LinkKind, NetworkKind
+from shardwright.inventory.host import NOTHING_KNOWN, Host
 
 Islands = tuple[tuple[int, ...], ...]
 """GPU indexes of one node, grouped; sorted inside and by their first member."""
@@ -82,6 +83,8 @@ class Pool:
     """The coarser level where islands are nested (switches under one socket); empty = the whole node."""
     multi_gpu: bool = True
     """False for MIG slices: no two of them may work on one replica, whatever `islands` says."""
+    host: Host = NOTHING_KNOWN
+    """What its nodes have besides GPUs, as far as all of them have it."""
     expected: str = ""
 
     @property
@@ -101,6 +104,8 @@ class NodeFacts:
     """The labels that may single out a pool, in order of preference."""
     notes: tuple[str, ...] = ()
     """Assumptions and ignored annotations, one sentence each, without the node's name."""
+    host: Host = NOTHING_KNOWN
+    """What it has besides GPUs."""
 
     @property
     def name(self) -> str:

@@ -23,12 +23,12 @@ def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Pla
         "args": list(program.args),
         "env": _environment(spec, program),
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in program.ports],
-        "resources": resources(template.resources or {}, placement),
+        "resources": resources(template.resources or {}, program, placement),
         "startupProbe": _probe(program.startup),
         "readinessProbe": _probe(program.readiness),
         "livenessProbe": _probe(program.liveness),
         **_lifecycle(program),
-        "securityContext": _security(program, template),
+        "securityContext": _security(program, template.resources or {}),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(program, template),
     }
@@ -56,13 +56,26 @@ def _variable(variable: Variable) -> dict[str, Any]:
     return {"name": variable.name, "value": variable.value}
 
 
-def resources(user: Mapping[str, Any], placement: Placement) -> dict[str, Any]:
-    """Join the user's requests and limits with the layout's GPUs; extended resources need limits equal to requests."""
+def resources(user: Mapping[str, Any], program: PodProgram, placement: Placement) -> dict[str, Any]:
+    """Join the user's requests and limits with the layout's GPUs and what the engine asks for.
+
+    Extended resources need limits equal to requests. Of a resource that the user names anywhere, only the user's
+    amounts count: a request of ours might exceed a limit of theirs.
+    """
+    limits, asked = dict(user.get("limits") or {}), dict(user.get("requests") or {})
+    devices = {name: str(count) for name, count in program.devices}
     gpus = {placement.gpu_resource: str(placement.layout.gpus_per_pod)}
     result = {key: value for key, value in user.items() if key not in ("limits", "requests")}
-    result["limits"] = {**(user.get("limits") or {}), **gpus}
-    result["requests"] = {**(user.get("requests") or {}), **gpus}
+    result["limits"] = _without_nothing({**devices, **limits, **gpus})
+    named = limits.keys() | asked.keys()
+    ours = {name: amount for name, amount in program.requests if name not in named}
+    result["requests"] = _without_nothing({**ours, **devices, **asked, **gpus})
     return result
+
+
+def _without_nothing(amounts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out network devices of which the user wants none."""
+    return {name: n for name, n in amounts.items() if not (is_network_resource(name) and str(n) == "0")}
 
 
 def _probe(probe: Probe) -> dict[str, Any]:
@@ -80,9 +93,10 @@ def _lifecycle(program: PodProgram) -> dict[str, Any]:
     return {"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}} if seconds else {}
 
 
-def _security(program: PodProgram, template: PodTemplateSpec) -> dict[str, Any]:
+def _security(program: PodProgram, user: Mapping[str, Any]) -> dict[str, Any]:
     """RDMA registers memory with the network card, which takes the right to lock it."""
-    wanted = {name for kind in ("limits", "requests") for name in (template.resources or {}).get(kind) or ()}
+    theirs = {name for kind in ("limits", "requests") for name in _without_nothing(user.get(kind) or {})}
+    wanted = theirs | {name for name, _ in program.devices}
     lock = (MEMORY_LOCK,) if any(is_network_resource(name) for name in wanted) else ()
     capabilities = sorted({*program.capabilities, *lock})
     result: dict[str, Any] = {"allowPrivilegeEscalation": False}

@@ -37,7 +37,9 @@ def digest(value: object) -> str:
 def plan_hash(template: Mapping[str, Any], program: PodProgram) -> str:
     """`<hash version>-<hash>` over what the engine of this pod template runs."""
     pod = template["spec"]
-    engine = {key: _lasting(pod["containers"][0].get(key)) for key in ENGINE_KEYS}
+    container = pod["containers"][0]
+    engine = {key: _lasting(container.get(key)) for key in ENGINE_KEYS}
+    engine["resources"] = _without_ours(container["resources"], program)
     around = {key: pod.get(key) for key in POD_KEYS}
     files = [file for file in program.files if file[0] not in OWN_FILES]
     return f"{HASH_VERSION}-{digest([engine, around, files])}"
@@ -52,6 +54,13 @@ def _lasting(part: object) -> object:
     if not isinstance(part, list):
         return part
     return [item for item in part if not _name(item).startswith(PATIENCE)]
+
+
+def _without_ours(resources: Mapping[str, Any], program: PodProgram) -> dict[str, Any]:
+    """Requests of cpu and memory that nobody asked for decide where a pod starts, and nothing of one that runs."""
+    ours = dict(program.requests)
+    kept = {name: n for name, n in resources["requests"].items() if n != ours.get(name)}
+    return {**resources, "requests": kept}
 
 
 def _name(item: object) -> str:

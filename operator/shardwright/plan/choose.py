@@ -152,6 +152,7 @@ def _placement(option: Option, placed: int) -> Placement:
         replica_nodes=assign(option.nodes, option.fit.layout, placed),
         pool_selector=pool.selector,
         pool_nodes=() if pool.selector else tuple(node.name for node in pool.nodes),
+        host=pool.host,
         expected=pool.expected,
     )
 

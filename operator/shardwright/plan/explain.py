@@ -12,6 +12,7 @@ from shardwright.plan import whatif
 from shardwright.plan.balancing import Balancing, balancing, ranks_per_pod
 from shardwright.plan.rank import Option
 from shardwright.plan.site import Site
+from shardwright.plan.surroundings import surroundings
 from shardwright.plan.types import MemoryForecast, Placement, Plan, PlanRequest, QuotaRoom, Rejection
 
 _GIB = 1 << 30
@@ -173,7 +174,7 @@ def assumptions(option: Option) -> tuple[str, ...]:
         found.append(_crossing(option))
     if layout.nodes_per_replica > 1 and not any(node.fabric_domain for node in option.nodes):
         found.append("nodes of this pool reach each other over one network: none names its fabric domain")
-    return tuple(found)
+    return (*found, *surroundings(layout, pool.host))
 
 
 def _crossing(option: Option) -> str:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands, EngineName, Priority, Toleration
+from shardwright.inventory.host import NOTHING_KNOWN, Host
 from shardwright.models.profile import ModelProfile
 
 
@@ -175,6 +176,8 @@ class Placement:
     pool_selector: tuple[tuple[str, str], ...] = ()
     """Node labels that single out the pool; empty where only node names do."""
     pool_nodes: tuple[str, ...] = ()
+    host: Host = NOTHING_KNOWN
+    """What the pool's nodes have besides GPUs, at the time of the plan; engines are told of it."""
     expected: str = ""
 
     @property

@@ -11,6 +11,7 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands
 from shardwright.catalog.types import GpuProduct
 from shardwright.inventory import Pool
+from shardwright.inventory.host import NOTHING_KNOWN
 from shardwright.plan.checks import Context, refusals
 from shardwright.plan.cost import BatchLimits, cost
 from shardwright.plan.enumerate import layouts
@@ -28,7 +29,7 @@ _CONTEXT_STEP = 1024
 
 def kind_of(pool: Pool) -> Pool:
     """The pool without its identity: what verdicts depend on."""
-    return replace(pool, name="", nodes=(), selector=(), assumptions=(), expected="")
+    return replace(pool, name="", nodes=(), selector=(), host=NOTHING_KNOWN, assumptions=(), expected="")
 
 
 def question_of(request: PlanRequest) -> PlanRequest:
