@@ -47,9 +47,9 @@ def _balanced(plan: Plan, engine: EngineName) -> tuple[str, ...]:
         own, pods = ranks_per_pod(layout), layout.nodes_per_replica
         match balancing(engine, layout, layouts):
             case Balancing.HYBRID:
-                found.append(f"each of {pods} pods balances its own {own} ranks (hybrid balancing)")
+                found.append(f"each of {pods} pods balances its own {own} data-parallel ranks (hybrid balancing)")
             case Balancing.INTERNAL:
-                found.append(f"the leader balances all {layout.data} ranks (internal balancing)")
+                found.append(f"one pod's API balances all {layout.data} data-parallel ranks (internal balancing)")
     return tuple(dict.fromkeys(found))
 
 

@@ -72,6 +72,15 @@ def test_only_ready_leaders_of_the_deployment_are_asked(why, pod):
     assert leader_targets([pod], "qwen", "u1") == (), why
 
 
+def test_where_every_pod_serves_each_is_asked():
+    index = {"apps.kubernetes.io/pod-index": "1"}
+    follower = leader("a", "198.18.128.8")
+    follower["metadata"]["labels"] |= index
+    assert leader_targets([follower], "qwen", "u1") == ()
+    follower["metadata"]["labels"]["shardwright.io/endpoints"] = "every-pod"
+    assert leader_targets([follower], "qwen", "u1") == (Target("a", "198.18.128.8"),)
+
+
 def test_leaders_come_sorted():
     pods = [leader("b", "198.18.128.9"), leader("a", "fd00::1")]
     assert leader_targets(pods, "qwen", "u1") == (Target("a", "fd00::1"), Target("b", "198.18.128.9"))
