@@ -57,6 +57,7 @@ class Pod:
         for name, text in self.group.files.items():
             (folder / name).write_text(text)
         known = environment(self.group.container, self.index) | {"SHARDWRIGHT_INCARNATION": "0"}
+        known["HF_HUB_OFFLINE"] = "0"  # nothing prepared this pod
         words = [expand(word, known) for word in (*self.group.container["command"], *self.group.container["args"])]
         known |= {
             "PATH": f"{FAKE_ENGINE / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

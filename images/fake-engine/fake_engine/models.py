@@ -1,13 +1,14 @@
 """What the checks must know of a model: heads, experts, context. From a folder's `config.json`, else from a table by id."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fake_engine.refusal import invalid
+from fake_engine.refusal import Refused, invalid
 
 NO_PIPELINE = ("Gemma3n", "Mamba2", "Zamba2", "Idefics3", "SmolVLM", "AriaFor", "Phi4MM", "Whisper")
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length")
@@ -58,6 +59,24 @@ def _from_config(config: dict[str, Any]) -> ModelFacts:
         context=first(*CONTEXT_KEYS),
         mla="kv_lora_rank" in text,
     )
+
+
+def found_offline(model: str, revision: str | None, environment: Mapping[str, str]) -> None:
+    """Without a network a Hub id must be in the cache, as huggingface_hub looks for it: refs, then snapshots."""
+    cache = environment.get("HF_HUB_CACHE", "")
+    if environment.get("HF_HUB_OFFLINE") != "1" or not cache or Path(model).is_absolute():
+        return
+    folder = Path(cache) / f"models--{model.replace('/', '--')}"
+    name = revision or "main"
+    reference = folder / "refs" / name
+    commit = reference.read_text() if reference.is_file() else name
+    snapshot = folder / "snapshots" / commit
+    if not (snapshot / "config.json").is_file() or not any(snapshot.glob("*.safetensors")):
+        raise Refused(
+            "Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing "
+            "traffic has been disabled. To enable repo look-ups and downloads online, pass 'local_files_only=False' as input.",
+            "huggingface_hub.errors.LocalEntryNotFoundError",
+        )
 
 
 def model_facts(model: str) -> ModelFacts:

@@ -11,7 +11,7 @@ from aiohttp import web
 from fake_engine import gpus, knobs
 from fake_engine.batch import Batch
 from fake_engine.journal import journal
-from fake_engine.models import ModelFacts, model_facts
+from fake_engine.models import ModelFacts, found_offline, model_facts
 from fake_engine.openai_api import Dialect, OpenAiApi
 from fake_engine.refusal import Refused, end, invalid
 from fake_engine.server import Life, bound
@@ -28,6 +28,7 @@ def main() -> None:
     try:
         tuned = knobs.read(os.environ)
         args = parse(sys.argv[1:])
+        found_offline(args.model, getattr(args, "revision", None), os.environ)
         model = check(args, gpus.granted(os.environ, tuned.gpus))
         code = asyncio.run(_Engine(args, model, tuned).run())
     except Refused as refused:

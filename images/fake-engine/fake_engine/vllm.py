@@ -11,9 +11,11 @@ from aiohttp import web
 
 from fake_engine import gpus, knobs
 from fake_engine.batch import Batch
+from fake_engine.faults import fail
 from fake_engine.group import Group, Member
 from fake_engine.journal import journal
 from fake_engine.layout import Layout
+from fake_engine.models import found_offline
 from fake_engine.openai_api import Dialect, OpenAiApi
 from fake_engine.refusal import Refused, end
 from fake_engine.server import Life, bound
@@ -32,6 +34,7 @@ def main() -> None:
         _environment()
         tuned = knobs.read(os.environ)
         args = parse(sys.argv[1:])
+        found_offline(args.model, args.revision, os.environ)
         granted = gpus.granted(os.environ, tuned.gpus)
         layout, _model = check(args, ENOUGH if granted is None else granted)
         _check_devices(layout, granted)
@@ -170,6 +173,8 @@ class _Engine:
 
     async def _work(self) -> int:
         """A headless node: nothing listens; it lives as long as its group."""
+        if self.knobs.load_fails and self.knobs.fault_rank == self.layout.node_rank:
+            fail(self.knobs.load_fails)
         faults = self.life.arm_faults()
         dies = self.knobs.follower_dies_after_seconds
         try:

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shardwright.api.spec import AutoscalingSpec, EngineSpec, LayoutSpec, ModelSource, ObjectiveSpec, ScalingMode
+from shardwright.api.spec import (
+    AutoscalingSpec,
+    EngineSpec,
+    HubCache,
+    LayoutSpec,
+    ModelSource,
+    ObjectiveSpec,
+    ScalingMode,
+)
 
 MAX_NAME_LENGTH = 40
 """Of metadata.name: StatefulSets and pods get suffixes, and a pod's name must stay within 63 characters."""
@@ -52,6 +60,10 @@ def _source_kinds(source: ModelSource) -> int:
     return sum(kind is not None for kind in kinds)
 
 
+def _one_kind_of_cache(cache: HubCache) -> bool:
+    return (cache.claim_name is None) != (cache.size is None) and not (cache.claim_name and cache.storage_class_name)
+
+
 def _stays_inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/")
 
@@ -92,6 +104,12 @@ RULES: tuple[Rule, ...] = (
         ".filter(given, given).size() == 1",
         lambda source: _source_kinds(source) == 1,
         "give exactly one of hub, persistentVolumeClaim, hostPath or image; leave source out to read from the Hub",
+    ),
+    Rule(
+        "HubCache", "",
+        "has(self.claimName) != has(self.size) && !(has(self.claimName) && has(self.storageClassName))",
+        _one_kind_of_cache,
+        "give either claimName, a claim that all pods share, or size (and storageClassName), a volume for each pod",
     ),
     Rule(
         "PersistentVolumeClaimSource", "path", _INSIDE_CEL, lambda source: _stays_inside(source.path), _INSIDE_MESSAGE

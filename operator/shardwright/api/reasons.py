@@ -113,6 +113,7 @@ class Reason(StrEnum):
     RENDEZVOUS_FAILED = "RendezvousFailed"
     SHARED_MEMORY_TOO_SMALL = "SharedMemoryTooSmall"
     DISK_FULL = "DiskFull"
+    MODEL_CACHE_UNUSABLE = "ModelCacheUnusable"
     MODEL_NOT_SUPPORTED = "ModelNotSupported"
     MODEL_FILES_BROKEN = "ModelFilesBroken"
     OPTION_REFUSED = "OptionRefused"

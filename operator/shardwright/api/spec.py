@@ -23,6 +23,8 @@ ProductName = Annotated[str, Field(min_length=1, max_length=128)]
 Duration = Annotated[str, Field(min_length=2, max_length=8, pattern=r"^[1-9][0-9]*(s|m|h)$")]
 ParallelSize = Annotated[int, Field(ge=0, le=1024)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
+Quantity = Annotated[str, Field(max_length=32, pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")]
+"""Bytes as Kubernetes writes them."""
 PodFragment = dict[str, Any]
 """A piece of a Pod, passed on as it is; Kubernetes itself checks it when the pods' template is applied."""
 
@@ -101,6 +103,17 @@ class SecretKeyReference(Schema):
     key: Key
 
 
+class HubCache(Schema):
+    """Where a model's downloads are kept instead of on the node: exactly one of claimName and size."""
+
+    claim_name: Name | None = None
+    """A claim that pods on all nodes can mount (ReadWriteMany): one of them downloads, for all."""
+    size: Quantity | None = None
+    """A volume of each pod's own, such as `200Gi`, that is made with the pod and removed with it."""
+    storage_class_name: Name | None = None
+    """Class of the pods' own volumes; default: the cluster's."""
+
+
 class HubSource(Schema):
     """The Hugging Face Hub or a mirror of it."""
 
@@ -108,6 +121,8 @@ class HubSource(Schema):
     """Base URL of a mirror; default: the public Hub."""
     token_secret_ref: SecretKeyReference | None = None
     """Token for gated or private models."""
+    cache: HubCache | None = None
+    """Where downloads are kept. Default: the installation's folder on each node, else the pod's own disk."""
 
 
 class PersistentVolumeClaimSource(Schema):

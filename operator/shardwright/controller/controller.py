@@ -78,6 +78,7 @@ class Controller:
             grace_seconds=settings.grace_seconds,
             pre_stop_seconds=settings.pre_stop_seconds,
             cache_host_path=settings.cache_host_path,
+            hub=settings.hub,
         )
         self._now = now
         self._fleet = Fleet(store, settings.expected_pools)

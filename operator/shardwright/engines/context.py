@@ -34,6 +34,10 @@ class GroupContext:
     """What to run: the user's image, else the operator's default for the engine and the vendor."""
     cache_host_path: str = ""
     """Folder on the node for downloads and compiled kernels; empty = lost with the pod."""
+    namespace: str = ""
+    """Whose pods they are: what is kept on nodes is kept apart by it."""
+    hub: str = ""
+    """Where models come from whose spec names no endpoint; empty = nowhere, they must lie there already."""
     every_pod_serves: bool = False
     """Whether followers answer HTTP too, so that the data-parallel ranks of each pod get their requests from it."""
     launch_secret: str = ""

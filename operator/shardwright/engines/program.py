@@ -45,6 +45,23 @@ class Volume:
     create_host_path: bool = False
     image: str = ""
     secret: str = ""
+    sub_path: str = ""
+    """Folder inside the source; empty = its root."""
+    size: str = ""
+    """A claim of the pod's own of this size is made and removed with the pod."""
+    storage_class: str = ""
+    """Of that claim; empty = the cluster's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A program that runs to its end in the engine's image before the engine starts."""
+
+    name: str
+    command: tuple[str, ...]
+    env: tuple[Variable, ...]
+    volumes: tuple[Volume, ...]
+    """As it mounts them, by the names of the program's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,7 @@ class PodProgram:
     requests: tuple[tuple[str, str], ...] = ()
     """Amounts of cpu and memory where the user names none."""
     assumptions: tuple[str, ...] = ()
+    preparation: Preparation | None = None
 
 
 def shared_memory_bytes(gpus_per_pod: int) -> int:

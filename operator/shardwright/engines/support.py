@@ -16,7 +16,7 @@ from shardwright.engines.context import UnrenderableError
 from shardwright.engines.mpi import LAUNCH_PATH, LAUNCH_VOLUME
 from shardwright.engines.options import canonical, is_yaml, refusals
 from shardwright.engines.program import FILES_PATH
-from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_location
+from shardwright.engines.sources import CACHE_PATH, MODELS_PATH, model_argument
 from shardwright.engines.trtllm import PLAIN
 from shardwright.engines.words import quantization_arguments
 from shardwright.inventory.resources import is_gpu_resource
@@ -70,7 +70,7 @@ def _trtllm_words(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
     if spec.layout and spec.layout.nodes_per_replica == 1:
         return
     options = options_of(spec)
-    words = [("spec.model", model_location(spec).argument), ("spec.model.revision", spec.model.revision or "")]
+    words = [("spec.model", model_argument(spec)), ("spec.model.revision", spec.model.revision or "")]
     words += [
         (path_of(("spec", "engine", "args", name)), value)
         for name, value in sorted((spec.engine.args or {}).items())
@@ -87,8 +87,8 @@ def _trtllm_words(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
 
 
 def _trtllm_model(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
-    location = model_location(spec)
-    name = location.argument.rpartition("/")[2] if location.is_local else spec.model.id
+    argument = model_argument(spec)
+    name = argument.rpartition("/")[2] if argument.startswith("/") else spec.model.id
     if spec.model.served_name and spec.model.served_name != name:
         yield FieldProblem(
             "spec.model.servedName",

@@ -35,7 +35,7 @@ def program(rendering: Rendering) -> PodProgram:
     """Render the replica's pods. Raises UnrenderableError for what trtllm-serve cannot run."""
     context, layout = rendering.context, rendering.placement.layout
     _check(rendering)
-    location = model_location(rendering.spec)
+    location = model_location(rendering)
     document = _document(rendering)
     files = ((OPTIONS_FILE, yaml.safe_dump(document, sort_keys=True)),) if document else ()
     startup, readiness, liveness = server_probes(context)
@@ -51,8 +51,9 @@ def program(rendering: Rendering) -> PodProgram:
         shm_bytes=shared_memory_bytes(layout.gpus_per_pod),
         grace_seconds=context.grace_seconds,
         pre_stop_seconds=context.pre_stop_seconds,
-        volumes=(*location.volumes, cache_volume(context.cache_host_path)),
-        files=files,
+        volumes=(*location.volumes, cache_volume(rendering)),
+        files=(*files, *location.files),
+        preparation=location.preparation,
         devices=fabric.devices(rendering),
         requests=footprint.requests(rendering),
         assumptions=tuple(text for text in (rendering.options.assumption,) if text),

@@ -23,7 +23,7 @@ def program(rendering: Rendering) -> PodProgram:
     """Render the replica's pods. Raises UnrenderableError for a layout that vLLM cannot form."""
     context, layout = rendering.context, rendering.placement.layout
     _check(rendering)
-    location = model_location(rendering.spec)
+    location = model_location(rendering)
     serve: tuple[str, ...] = ("vllm", "serve")
     words = _arguments(rendering, location)
     env = _environment(rendering, location) + fabric.environment(rendering)
@@ -49,8 +49,9 @@ def program(rendering: Rendering) -> PodProgram:
         shm_bytes=shared_memory_bytes(layout.gpus_per_pod),
         grace_seconds=context.grace_seconds,
         pre_stop_seconds=context.pre_stop_seconds,
-        volumes=(*location.volumes, cache_volume(context.cache_host_path)),
-        files=files,
+        volumes=(*location.volumes, cache_volume(rendering)),
+        files=(*files, *location.files),
+        preparation=location.preparation,
         devices=fabric.devices(rendering),
         requests=footprint.requests(rendering),
         assumptions=tuple(text for text in (rendering.options.assumption,) if text),

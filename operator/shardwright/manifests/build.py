@@ -77,6 +77,8 @@ def replica_program(context: ReplicaContext) -> PodProgram:
         pre_stop_seconds=min(settings.pre_stop_seconds, grace),
         image=spec.engine.image or _image(spec, context.placement.vendor, settings),
         cache_host_path=settings.cache_host_path,
+        namespace=context.owner.namespace,
+        hub=settings.hub,
         every_pod_serves=context.every_pod_serves,
         launch_secret=names.launch_secret(context.owner.name, context.owner.uid),
     )

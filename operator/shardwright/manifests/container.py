@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shardwright.api.spec import InferenceDeploymentSpec, PodTemplateSpec
-from shardwright.engines.program import FILES_PATH, PodProgram, Probe, Variable
+from shardwright.engines.program import FILES_PATH, PodProgram, Probe, Variable, Volume
 from shardwright.inventory.resources import is_network_resource
 from shardwright.plan.types import Placement
 
@@ -21,7 +21,7 @@ def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Pla
     result |= {
         "command": list(program.command),
         "args": list(program.args),
-        "env": _environment(spec, program),
+        "env": environment(spec, program.env),
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in program.ports],
         "resources": resources(template.resources or {}, program, placement),
         "startupProbe": _probe(program.startup),
@@ -35,10 +35,10 @@ def container(spec: InferenceDeploymentSpec, program: PodProgram, placement: Pla
     return result
 
 
-def _environment(spec: InferenceDeploymentSpec, program: PodProgram) -> list[dict[str, Any]]:
+def environment(spec: InferenceDeploymentSpec, ours: Iterable[Variable]) -> list[dict[str, Any]]:
     """Ours first, so that the user's may refer to them; a name said twice takes the last, the pod template's."""
     said: dict[str, dict[str, Any]] = {}
-    for variable in program.env:
+    for variable in ours:
         said[variable.name] = _variable(variable)
     for setting in spec.engine.env or ():
         said[setting.name] = {"name": setting.name, "value": setting.value}
@@ -105,12 +105,17 @@ def _security(program: PodProgram, user: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mounts(program: PodProgram, template: PodTemplateSpec) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [{"name": "shm", "mountPath": "/dev/shm"}]
-    for volume in program.volumes:
-        mount: dict[str, Any] = {"name": volume.name, "mountPath": volume.mount_path}
-        mounts.append({**mount, "readOnly": True} if volume.read_only else mount)
+    mounts += [volume_mount(volume) for volume in program.volumes]
     if program.files:
         mounts.append({"name": "files", "mountPath": FILES_PATH, "readOnly": True})
     return mounts + _fragments(template.volume_mounts)
+
+
+def volume_mount(volume: Volume) -> dict[str, Any]:
+    """Mount one volume."""
+    mount: dict[str, Any] = {"name": volume.name, "mountPath": volume.mount_path}
+    mount |= {"subPath": volume.sub_path} if volume.sub_path else {}
+    return {**mount, "readOnly": True} if volume.read_only else mount
 
 
 def _fragments(fragments: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ PATIENCE = (
     "--shutdown-timeout=",
 )
 """Variables and words that say how long to wait: they take effect when the engine next starts, not at once."""
-OWN_FILES = ("member.py", "mpi_agent.py")
+OWN_FILES = ("member.py", "mpi_agent.py", "model.py")
 """Ours, and compatible with itself across versions of the operator."""
 
 
@@ -41,6 +41,7 @@ def plan_hash(template: Mapping[str, Any], program: PodProgram) -> str:
     engine = {key: _lasting(container.get(key)) for key in ENGINE_KEYS}
     engine["resources"] = _without_ours(container["resources"], program)
     around = {key: pod.get(key) for key in POD_KEYS}
+    around["initContainers"] = _before(pod, program)
     files = [file for file in program.files if file[0] not in OWN_FILES]
     return f"{HASH_VERSION}-{digest([engine, around, files])}"
 
@@ -61,6 +62,15 @@ def _without_ours(resources: Mapping[str, Any], program: PodProgram) -> dict[str
     ours = dict(program.requests)
     kept = {name: n for name, n in resources["requests"].items() if n != ours.get(name)}
     return {**resources, "requests": kept}
+
+
+def _before(pod: Mapping[str, Any], program: PodProgram) -> list[Mapping[str, Any]] | None:
+    """List what runs before the engine, ours without its resources: they are the engine's, which count already."""
+    ours = program.preparation.name if program.preparation else ""
+    return [
+        {key: value for key, value in container.items() if key != "resources" or container["name"] != ours}
+        for container in pod.get("initContainers", ())
+    ] or None
 
 
 def _name(item: object) -> str:

@@ -44,6 +44,8 @@ class ManifestSettings:
     """Time for an endpoint to leave the Service before the engine hears the signal."""
     cache_host_path: str = ""
     """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
+    hub: str = "https://huggingface.co"
+    """Where models come from whose spec names no endpoint; empty = nowhere, they must lie there already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from shardwright.manifests.affinity import affinity, tolerations
 from shardwright.manifests.container import container
 from shardwright.manifests.identity import ReplicaContext
 from shardwright.manifests.metadata import base_labels
+from shardwright.manifests.preparation import preparation
 
 
 def pod_template(context: ReplicaContext, program: PodProgram) -> dict[str, Any]:
     """Build the template without its plan hash, which is taken over it."""
     template = context.spec.pod_template
     incarnation = {labels.INCARNATION: str(context.replica.incarnation)}
+    engine = container(context.spec, program, context.placement)
     return {
         "metadata": {
             "labels": {**(template.labels or {}), **pod_labels(context)},
@@ -28,7 +30,8 @@ def pod_template(context: ReplicaContext, program: PodProgram) -> dict[str, Any]
             "terminationGracePeriodSeconds": program.grace_seconds,
             **_scheduling(context),
             **_identity(context.spec),
-            "containers": [container(context.spec, program, context.placement)],
+            **_before(context, program, engine["resources"]),
+            "containers": [engine],
             "volumes": _volumes(context, program),
         },
     }
@@ -72,9 +75,16 @@ def _identity(spec: InferenceDeploymentSpec) -> dict[str, Any]:
         "serviceAccountName": template.service_account_name,
         "imagePullSecrets": [dict(fragment) for fragment in template.image_pull_secrets or ()],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, **(template.security_context or {})},
-        "initContainers": [dict(fragment) for fragment in template.init_containers or ()],
     }
     return {key: value for key, value in said.items() if value}
+
+
+def _before(context: ReplicaContext, program: PodProgram, resources: Mapping[str, Any]) -> dict[str, Any]:
+    """List what runs before the engine; the user's first, for ours may need what they prepare (a network, a cache)."""
+    said = [dict(fragment) for fragment in context.spec.pod_template.init_containers or ()]
+    if program.preparation:
+        said.append(preparation(context.spec, program, program.preparation, resources))
+    return {"initContainers": said} if said else {}
 
 
 def _volumes(context: ReplicaContext, program: PodProgram) -> list[dict[str, Any]]:
@@ -97,4 +107,11 @@ def _source(volume: Volume) -> Mapping[str, Any]:
     if volume.host_path:
         kind = "DirectoryOrCreate" if volume.create_host_path else "Directory"
         return {"hostPath": {"path": volume.host_path, "type": kind}}
+    if volume.size:
+        claim: dict[str, Any] = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": volume.size}},
+        }
+        claim |= {"storageClassName": volume.storage_class} if volume.storage_class else {}
+        return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
     return {"emptyDir": {}}
