@@ -6,11 +6,14 @@ from shardwright.topology.fabric import Adapter
 from shardwright.topology.islands import draw_islands
 from shardwright.topology.lines import clean_lines
 from shardwright.topology.nvidia import find_header, read_matrix
+from shardwright.topology.pci import Device, Machine
 from shardwright.topology.types import Islands, Reading, Tier, Topology, UnreadableTopologyError
 
 __all__ = [
     "Adapter",
+    "Device",
     "Islands",
+    "Machine",
     "Reading",
     "Tier",
     "Topology",

@@ -43,10 +43,17 @@ def fabric_of(adapters: Iterable[Adapter], gpus: int) -> tuple[NetworkKind, int]
 
     Slower ports beside them are storage or management. None where no port is active.
     """
+    ports = fabric_ports(adapters)
+    if not ports or ports[0].kind is None:
+        return None
+    return ports[0].kind, len(ports) * ports[0].gigabits // gpus
+
+
+def fabric_ports(adapters: Iterable[Adapter]) -> list[Adapter]:
+    """The ports that the fabric consists of: the fastest active ones of the best kind."""
     active = [adapter for adapter in adapters if adapter.gigabits and adapter.kind]
     for kind in _BEST_FIRST:
         rates = [adapter.gigabits for adapter in active if adapter.kind is kind]
         if rates:
-            fastest = max(rates)
-            return kind, rates.count(fastest) * fastest // gpus
-    return None
+            return [adapter for adapter in active if adapter.kind is kind and adapter.gigabits == max(rates)]
+    return []

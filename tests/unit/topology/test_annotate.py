@@ -108,6 +108,7 @@ def test_the_command_reads_sysfs_and_prints(tmp_path: Path) -> None:
     assert yaml.safe_load(done.stdout) == {
         labels.GPU_LINK: "nvswitch",
         labels.GPU_ISLANDS: "0-7",
+        labels.GPU_NUMA: "0-3=0;4-7=1",
         labels.NET_KIND: "infiniband",
         labels.NET_BANDWIDTH_PER_GPU: "50Gb/s",
     }
