@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from shardwright.api.reasons import Reason
 from shardwright.cluster import kinds
 from shardwright.cluster.apply import Writer, read_config_map
 from shardwright.cluster.claims import HOW_TO_RELEASE, single_node_claims
@@ -34,7 +35,7 @@ from shardwright.reconcile.facts import hub_question, volume_question
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
 from shardwright.reconcile.telling import trouble_decision
-from shardwright.reconcile.types import ChildName, Decision, ModelFacts, Observed, Write
+from shardwright.reconcile.types import ChildName, Decision, Event, ModelFacts, Observed, Write
 from shardwright.settings import Settings
 
 log = logging.getLogger("shardwright")
@@ -240,7 +241,8 @@ class Controller:
         for deletion in decision.delete:
             what = (*key, deletion.kind, deletion.document["metadata"]["name"])
             if tied := await single_node_claims(self._client, key[0], deletion.unless_tied):
-                log.warning("%s/%s: %s %s stays, though %s: %s", *what, deletion.why, HOW_TO_RELEASE.format(tied[0]))
+                stays = f"pod {what[-1]} stays, though {deletion.why}: {HOW_TO_RELEASE.format(tied[0])}"
+                self._news.tell_once(seen.deployment, Event("Warning", str(Reason.NODE_LOST), stays), self._now())
                 continue
             log.info("%s/%s: %s %s is deleted: %s", *what, deletion.why)
             kind = kinds.BY_NAME[deletion.kind]

@@ -18,6 +18,11 @@ _MOST_WAITING = 2000
 _ON_PURPOSE = frozenset({Reason.NO_GPU, Reason.NODE_NOT_READY, Reason.NODE_CORDONED, Reason.NODE_BEING_DELETED})
 
 
+def _node(name: str) -> dict[str, Any]:
+    """A Node as Events refer to it: by its name, as kubelets do."""
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+
+
 class News:
     """One poster with a bounded queue; what does not fit is dropped."""
 
@@ -40,18 +45,19 @@ class News:
     def tell_of_node(self, node: NodeFacts | SkippedNode | None, now: str) -> None:
         """Say on a Node what cannot be read there, once for each reason; what its owner did on purpose is no news."""
         if isinstance(node, SkippedNode) and node.reason not in _ON_PURPOSE:
-            log.warning("node %s is not planned on: %s: %s", node.name, node.reason, node.message)
-            self._tell_once(node.name, Event("Warning", str(node.reason), node.message), now)
+            self.tell_once(_node(node.name), Event("Warning", str(node.reason), f"not planned on: {node.message}"), now)
         elif isinstance(node, NodeFacts):
             for note in node.notes:
                 if any(key in note for key in LINK_ANNOTATIONS):
-                    self._tell_once(node.name, Event("Warning", str(Reason.MALFORMED_ANNOTATION), note), now)
+                    self.tell_once(_node(node.name), Event("Warning", str(Reason.MALFORMED_ANNOTATION), note), now)
 
-    def _tell_once(self, node: str, event: Event, now: str) -> None:
-        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "uid": node}}
-        name = f"{node}.shardwright-{digest([event.reason, event.message])}"
+    def tell_once(self, about: Mapping[str, Any], event: Event, now: str) -> None:
+        """Post an Event that would otherwise be repeated, and log it, once for each object and text."""
+        metadata = about["metadata"]
+        name = f"{metadata['name']}.shardwright-{digest([metadata['uid'], event.reason, event.message])}"
         if name not in self._told:
             self._told.add(name)
+            log.warning("%s %s: %s: %s", about["kind"], metadata["name"], event.reason, event.message)
             self.tell(about, event, now, name)
 
     async def close(self, patience_seconds: float = 2) -> None:
