@@ -12,15 +12,18 @@ authority=$KWOK_WORKDIR/clusters/$NAME/pki/ca.crt
 # Pods get addresses that nothing serves. They end on this machine, so that nobody outside is asked for an engine's metrics.
 if [ "$(id -u)" = 0 ] && have ip; then ip route replace local 198.18.128.0/18 dev lo; fi
 
+# kwokctl panics unless the first option of each component stands before the second of any.
 options=(
+  kwok-controller=cidr=198.18.128.0/18
   kube-apiserver=service-cluster-ip-range=198.19.0.0/16            # the default /24 is full with 250 Services
+  kube-controller-manager=horizontal-pod-autoscaler-sync-period=2s # 15 s by default: tests would wait for it
   kube-apiserver=requestheader-client-ca-file="$authority"         # what an aggregated API needs to know its front proxy by
   kube-apiserver=requestheader-allowed-names=kwok-admin            # one authority signs every certificate here: only this name is the proxy
   kube-apiserver=requestheader-username-headers=X-Remote-User
   kube-apiserver=requestheader-group-headers=X-Remote-Group
   kube-apiserver=requestheader-extra-headers-prefix=X-Remote-Extra-
-  kube-controller-manager=horizontal-pod-autoscaler-sync-period=2s # 15 s by default: tests would wait for it
-  kwok-controller=cidr=198.18.128.0/18
+  kwok-controller=manage-all-nodes=false
+  kwok-controller=manage-nodes-with-annotation-selector=kwok.x-k8s.io/node # a node without it is nobody's, and falls silent
 )
 extra=(); for option in "${options[@]}"; do extra+=(--extra-args "$option"); done
 "$CLUSTER_HOME/build-binaries.sh" >/dev/null

@@ -1,6 +1,7 @@
 """A node that falls silent: its pods are removed by force once their grace is over, unless a volume ties them to it.
 
-The node is nobody's: no kubelet and no kwok, so that the real controllers find it silent, taint it and evict.
+The node is nobody's: no kubelet and no kwok ends its pods. That it fell silent is written as the node controller does
+(which this ring lets look once in ten minutes); tainting evicts, and out-of-service removes, by the real controllers.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from support.waiting import eventually, steadily
 
 NVSWITCH = {"shardwright.io/gpu-link": "nvswitch"}
 SILENT = "h100-silent"
-DETECTED_SECONDS = 75
-"""Until the node controller calls a node silent (50 s since its last word, looked at every 5 s)."""
 GRACE_SECONDS = 12
 SPEC = {"model": infd.LARGE, "replicas": 1, "layout": {"tensor": 4, "pipeline": 2, "nodesPerReplica": 2}}
 
@@ -65,6 +64,16 @@ def add_silent_node(cluster: ControlPlane) -> None:
     )  # fmt: skip
 
 
+def fall_silent(cluster: ControlPlane) -> None:
+    """What the node controller writes 50 s after a node's last word."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now}
+    cluster.kubectl.run(
+        "patch", "node", SILENT, "--subresource=status", "-p", json.dumps({"status": {"conditions": [condition]}})
+    )
+    cluster.kubectl.run("taint", "node", SILENT, "node.kubernetes.io/unreachable:NoExecute")
+
+
 def run_by_hand(cluster: ControlPlane, namespace: str, pod: str) -> None:
     """What the kubelet would have said before it fell silent."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -97,10 +106,8 @@ def on_silent_node(cluster: ControlPlane, namespace: str, name: str) -> str:
 def test_a_silent_node_is_left_unless_a_volume_holds_its_pod(
     cluster: ControlPlane, namespace: str, start_operator: StartOperator
 ) -> None:
-    for name in ("h100-a", "l40s-a", "l40s-b"):  # most nodes are well, else the node controller evicts nobody
-        cluster.add_gpu_node(name, name.partition("-")[0], annotations=NVSWITCH)
+    cluster.add_gpu_node("h100-a", "h100", annotations=NVSWITCH)
     add_silent_node(cluster)
-    began = time.monotonic()
     start_operator(
         SHARDWRIGHT_UNREACHABLE_SECONDS="2",
         SHARDWRIGHT_GRACE_SECONDS=str(GRACE_SECONDS),
@@ -117,13 +124,13 @@ def test_a_silent_node_is_left_unless_a_volume_holds_its_pod(
         pod = eventually(lambda name=name: on_silent_node(cluster, namespace, name), what=f"{name} is on both nodes")
         run_by_hand(cluster, namespace, pod)
         infd.wait_available(cluster, namespace, name, 1)
-    assert time.monotonic() - began < 35, "the node fell silent before the groups stood"
     cluster.add_gpu_node("h100-c", "h100", annotations=NVSWITCH)
+    fall_silent(cluster)
 
     def moved(name: str) -> bool:
         return sorted(infd.nodes_of(infd.get(cluster, namespace, name)).get(0, [])) == ["h100-a", "h100-c"]
 
-    eventually(lambda: moved("shared"), within_seconds=DETECTED_SECONDS, what="the replica is to move")
+    eventually(lambda: moved("shared"), what="the replica is to move")
     evicted = time.monotonic()
     infd.wait_available(cluster, namespace, "shared", 1, within_seconds=GRACE_SECONDS + 20)
     assert time.monotonic() - evicted > GRACE_SECONDS - 5, "not before the grace is over"
