@@ -26,13 +26,13 @@ class Heads:
 
 def heads_of(reader: ConfigReader, family: Family, kind: str, index: int) -> Heads:
     """The heads of a layer, with the per-layer and per-kind exceptions."""
-    query = reader.positive("num_attention_heads")
+    query = reader.positive("num_attention_heads", default_heads(reader, family))
     key_value = kv_heads(reader, family, query)
     key_dim = head_dim(reader, query)
     value_dim = reader.stated("v_head_dim") or key_dim
     has_value = True
-    if kind == "full" and reader.stated("global_head_dim"):
-        key_dim = value_dim = reader.stated("global_head_dim")
+    if kind == "full" and reader.integer("global_head_dim", 0):
+        key_dim = value_dim = reader.integer("global_head_dim", 0)
         key_value = reader.stated("num_global_key_value_heads") or key_value
         has_value = not reader.flag("attention_k_eq_v")
     if kind == "sliding" and reader.stated("swa_num_key_value_heads"):
@@ -44,6 +44,11 @@ def heads_of(reader: ConfigReader, family: Family, kind: str, index: int) -> Hea
     if isinstance(per_group, int) and per_group > 0:
         key_value = max(1, query // per_group)
     return Heads(query, max(1, key_value), key_dim, value_dim, has_value)
+
+
+def default_heads(reader: ConfigReader, family: Family) -> int | None:
+    """Heads of a model without attention, whose channels are divided singly; None = the config must state them."""
+    return reader.positive("hidden_size") if family.flag("attention_free") else None
 
 
 def block_attention(reader: ConfigReader, index: int) -> dict[str, object]:
@@ -158,6 +163,11 @@ def is_latent(reader: ConfigReader) -> bool:
     return reader.stated("kv_lora_rank") > 0
 
 
+def keeps_latent(reader: ConfigReader, family: Family) -> bool:
+    """Whether the engine caches the latent vector; some classes unfold it and cache keys and values of every head."""
+    return is_latent(reader) and family.flag("latent", True)
+
+
 def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
     """MLA: low-rank projections in full on every rank, up-projections divided, one latent vector per token."""
     hidden, query, name = (
@@ -166,8 +176,9 @@ def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
         family.word("attention", "self_attn"),
     )
     nope, rope = reader.integer("qk_nope_head_dim", 128), reader.integer("qk_rope_head_dim", 64)
+    unfolds = not family.flag("latent", True)
     value, rank, q_rank = (
-        reader.integer("v_head_dim", 128),
+        reader.integer("v_head_dim", hidden // query if unfolds else 128),
         reader.positive("kv_lora_rank"),
         reader.stated("q_lora_rank"),
     )
@@ -185,6 +196,9 @@ def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
     ]
     if reader.flag("mla_use_output_gate"):
         matrices.append(Matrix(f"{name}.g_proj", Part.ATTENTION, query * value, hidden))
+    if unfolds:  # values are padded to the size of keys
+        kept = tuple(m for m in matrices if m.part is not Part.ABSORBED)
+        return kept, (Cache(CacheKind.FULL, query, nope + rope, nope + rope),)
     index_matrices, index_caches = indexer(reader, name, index)
     return (*matrices, *index_matrices), (Cache(CacheKind.LATENT, 1, rank + rope, 0), *index_caches)
 

@@ -53,9 +53,19 @@ def make_layer(reader: ConfigReader, family: Family, slot: Slot, index: int) -> 
         matrices += feedforward.dense(reader, family, index)
     if slot.feedforward in ("moe", "both"):
         matrices += feedforward.mixture(reader, family)
+    matrices += per_layer_input(reader)
     norms = family.number("norms", 2) * reader.positive("hidden_size")
     matrices.append(Matrix("norms", Part.NORM, norms, 1, Split.WHOLE, quantizable=False))
     return LayerShape(tuple(matrices), caches)
+
+
+def per_layer_input(reader: ConfigReader) -> list[Matrix]:
+    """The gate and projection that let a layer read its own embedding of a token, in full on every rank."""
+    narrow, hidden = reader.integer("hidden_size_per_layer_input", 0), reader.positive("hidden_size")
+    if not narrow:
+        return []
+    shapes = (("per_layer_input_gate", narrow, hidden), ("per_layer_projection", hidden, narrow))
+    return [Matrix(name, Part.MLP, rows, columns, Split.WHOLE, quantizable=False) for name, rows, columns in shapes]
 
 
 def attention_piece(reader: ConfigReader, family: Family, kind: str, index: int) -> attention.Piece:

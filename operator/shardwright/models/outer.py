@@ -1,5 +1,7 @@
 """What stands around the layers: embeddings, the output head, tables of rotary positions."""
 
+import re
+
 from shardwright.models.attention import Heads, is_latent
 from shardwright.models.family import Family
 from shardwright.models.layers import stored
@@ -16,15 +18,32 @@ def embedding(reader: ConfigReader, family: Family) -> tuple[Matrix, ...]:
     """Token (and learned position) embeddings."""
     width = reader.stated("word_embed_proj_dim") or reader.positive("hidden_size")
     rows = [outer("embed_tokens", Part.EMBEDDING, reader.positive("vocab_size"), width, Split.VOCABULARY)]
+    narrow = reader.integer("hidden_size_per_layer_input", 0)
+    if narrow:
+        rows += per_layer_embedding(reader, narrow)
     if family.flag("positions"):
         length = reader.integer("max_position_embeddings", 2048)
         rows.append(outer("embed_positions", Part.EMBEDDING, length, width, Split.WHOLE))
     return tuple(rows)
 
 
+def per_layer_embedding(reader: ConfigReader, narrow: int) -> list[Matrix]:
+    """Gemma 3n, Gemma 4: one narrow embedding per layer of a token, and a projection of the usual one beside it."""
+    wide = narrow * reader.positive("num_hidden_layers")
+    rows = reader.integer("vocab_size_per_layer_input", reader.positive("vocab_size"))
+    return [
+        outer("embed_tokens_per_layer", Part.EMBEDDING, rows, wide, Split.VOCABULARY),
+        outer("per_layer_model_projection", Part.EMBEDDING, wide, reader.positive("hidden_size"), Split.TENSOR),
+    ]
+
+
 def outer(name: str, part: Part, rows: int, columns: int, split: Split) -> Matrix:
     """A matrix that no quantisation method touches."""
     return Matrix(name, part, rows, columns, split, quantizable=False)
+
+
+POOLS = re.compile(r"For(Sequence|Token)Classification$|RewardModel$")
+"""Classes that give scores, and load no output head over the vocabulary."""
 
 
 def head(reader: ConfigReader, rules: Rules, tied: bool, family: Family) -> tuple[Matrix, ...]:

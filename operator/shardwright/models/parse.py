@@ -9,6 +9,7 @@ from typing import Any
 
 from shardwright.api.reasons import Reason
 from shardwright.models import attention, feedforward, outer
+from shardwright.models.audio import audio_matrices
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.family import Family, family_of
 from shardwright.models.layers import draft_layers, make_layers, state_heads
@@ -55,7 +56,8 @@ def build(config: Mapping[str, Any], wish: Wish, dtype: str | None) -> ModelProf
     rules = choose_rules(reader, around, wish)
     layers = make_layers(reader, family, slots, rules)
     hidden, heads = reader.positive("hidden_size"), reported_heads(reader, family, slots)
-    tower, tied = read_tower(around, hidden), outer.is_tied(reader, around, family)
+    tower, pools = read_tower(around, hidden), outer.POOLS.search(architecture(config)) is not None
+    tied = pools or outer.is_tied(reader, around, family)
     profile = ModelProfile(
         id=wish.model_id,
         architecture=architecture(config),
@@ -73,14 +75,14 @@ def build(config: Mapping[str, Any], wish: Wish, dtype: str | None) -> ModelProf
         quantization=rules.word if rules.default or rules.included else None,
         kv_cache_dtype=rules.kv_cache_dtype,
         tied_embeddings=tied,
-        is_latent_attention=attention.is_latent(reader) or family.word("special") == "compressed",
+        is_latent_attention=attention.keeps_latent(reader, family) or family.word("special") == "compressed",
         is_encoder_decoder=around.flag("is_encoder_decoder"),
         is_multimodal=bool(tower.matrices),
         vision_heads=tower.heads,
         vision_hidden_size=tower.hidden_size,
         vision_tokens=tower.tokens,
         vision_input_bytes=tower.input_bytes,
-        vision=tower.matrices,
+        vision=(*tower.matrices, *audio_matrices(around, hidden)),
         has_state=any(c.kind is CacheKind.STATE for layer in layers for c in layer.caches),
         state_heads=state_heads(layers),
         residual_streams=max(1, min(64, reader.stated("hc_mult", 1))),
@@ -112,7 +114,8 @@ def with_feedforward(profile: ModelProfile, reader: ConfigReader, slots: list[Sl
 
 def layer_count(reader: ConfigReader) -> int:
     """Layers: as stated, else as many as a pattern lists. Raises `UnreadableModel`."""
-    count = reader.stated("num_hidden_layers") or len(blocks(reader)) or reader.positive("num_hidden_layers")
+    count = reader.stated("num_hidden_layers") or len(blocks(reader)) or reader.stated("decoder_layers")
+    count = count or reader.positive("num_hidden_layers")
     if count > MOST_LAYERS:
         raise UnreadableModel(Reason.UNKNOWN_MODEL, f"{reader.where}: num_hidden_layers is {count}, which no model has")
     return count

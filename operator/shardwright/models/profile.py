@@ -198,7 +198,7 @@ class ModelProfile:
     """
     layers: tuple[LayerShape, ...] = ()
     embedding: tuple[Matrix, ...] = ()
-    """Needed on the first pipeline stage (and on the last when tied)."""
+    """Needed on the first pipeline stage; the token embedding, which is the first, on the last too when tied."""
     head: tuple[Matrix, ...] = ()
     """Needed on the last pipeline stage: final norm and, unless tied, the output head."""
     vision: tuple[Matrix, ...] = ()
@@ -230,7 +230,7 @@ class ModelProfile:
         """Parameters that one token passes through, without the embedding table."""
         total = sum(m.elements for m in self.head)
         if self.tied_embeddings:
-            total += sum(m.elements for m in self.embedding)
+            total += sum(m.elements for m in self.embedding[:1])
         for matrix in self.iter_matrices():
             if matrix.part is Part.EXPERT:
                 total += matrix.elements * min(self.experts_per_token, matrix.count) // max(1, matrix.count)

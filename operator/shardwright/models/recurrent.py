@@ -87,8 +87,11 @@ def kimi_delta(reader: ConfigReader, _family: Family) -> Piece:
 def mamba2(reader: ConfigReader, family: Family) -> Piece:
     """Mamba 2 (Nemotron-H, Granite 4, Bamba, Zamba 2)."""
     hidden, name = reader.positive("hidden_size"), family.word("attention", "mamba")
-    heads = reader.stated("mamba_num_heads") or reader.stated("mamba_n_heads") or reader.integer("n_mamba_heads", 1)
-    size = reader.stated("mamba_head_dim") or reader.stated("mamba_d_head") or 64
+    alone = family.flag("attention_free")
+    heads = reader.stated("mamba_num_heads") or reader.stated("mamba_n_heads")
+    heads = heads or (reader.integer("num_heads", 0) if alone else 0) or reader.integer("n_mamba_heads", 1)
+    size = reader.stated("mamba_head_dim") or reader.stated("mamba_d_head")
+    size = size or (reader.integer("head_dim", 0) if alone else 0) or 64
     state_size = reader.stated("ssm_state_size") or reader.stated("mamba_d_state") or reader.integer("state_size", 128)
     groups = reader.stated("n_groups") or reader.stated("mamba_n_groups") or reader.stated("mamba_ngroups") or 1
     kernel = reader.stated("conv_kernel") or reader.integer("mamba_d_conv", 4)
@@ -113,12 +116,18 @@ def mamba2(reader: ConfigReader, family: Family) -> Piece:
     return matrices, (Cache(CacheKind.STATE, state=state),)
 
 
-def mamba1(reader: ConfigReader, _family: Family) -> Piece:
-    """Mamba 1 (Jamba)."""
+def mamba1(reader: ConfigReader, family: Family) -> Piece:
+    """Mamba 1: Jamba, and models without any attention, which state its sizes under shorter names."""
     hidden = reader.positive("hidden_size")
-    inner = reader.stated("mamba_expand", 2) * hidden
-    state_size, kernel = reader.stated("mamba_d_state", 16), reader.stated("mamba_d_conv", 4)
-    rank = reader.stated("mamba_dt_rank") or -(-hidden // 16)
+    if family.flag("attention_free"):
+        inner = reader.stated("intermediate_size") or reader.integer("expand", 2) * hidden
+        state_size, kernel = reader.integer("state_size", 16), reader.integer("conv_kernel", 4)
+        asked = reader.raw("time_step_rank")
+    else:
+        inner = reader.stated("mamba_expand", 2) * hidden
+        state_size, kernel = reader.stated("mamba_d_state", 16), reader.stated("mamba_d_conv", 4)
+        asked = reader.raw("mamba_dt_rank")
+    rank = asked if isinstance(asked, int) and 0 < asked <= inner else -(-hidden // 16)
     matrices = (
         part("mamba.in_proj", 2 * inner, hidden),
         part("mamba.x_proj", rank + 2 * state_size, inner, out=False),

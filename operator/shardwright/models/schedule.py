@@ -46,6 +46,8 @@ def blocks(reader: ConfigReader) -> list[Slot]:
 
 def schedule(reader: ConfigReader, family: Family, layers: int) -> list[Slot]:
     """One slot per layer."""
+    if family.flag("attention_free"):
+        return [Slot("linear", "none")] * layers
     single = blocks(reader)
     if single:
         return [single[i % len(single)] for i in range(layers)]
@@ -57,6 +59,8 @@ def schedule(reader: ConfigReader, family: Family, layers: int) -> list[Slot]:
 
 def attention_kinds(reader: ConfigReader, family: Family, layers: int) -> list[str]:
     """The attention kind of each layer."""
+    if family.flag("parallel_recurrent"):
+        return ["linear"] * layers
     for read in (by_cross_layers, by_linear_lists, by_layer_types, by_hybrid_flags, by_interval, by_window):
         kinds = read(reader, family, layers)
         if kinds:
@@ -110,7 +114,7 @@ def by_hybrid_flags(reader: ConfigReader, _family: Family, layers: int) -> list[
 
 def by_interval(reader: ConfigReader, family: Family, layers: int) -> list[str] | None:
     """One full layer in every so many: linear hybrids, Jamba, Llama 4."""
-    every = reader.stated("full_attention_interval") or reader.stated("attn_layer_period")
+    every = reader.integer("full_attention_interval", 0) or reader.stated("attn_layer_period")
     if every and family.word("recurrent"):
         offset = reader.stated("attn_layer_offset", every - 1)
         return ["full" if i % every == offset else "linear" for i in range(layers)]
@@ -121,7 +125,7 @@ def by_interval(reader: ConfigReader, family: Family, layers: int) -> list[str] 
 
 
 def by_window(reader: ConfigReader, family: Family, layers: int) -> list[str] | None:
-    """A sliding window on all layers or on all but every n-th."""
+    """A sliding window on all but every n-th layer, else on all: the engine gives layers that name none this one."""
     window = reader.stated("sliding_window") or (
         reader.integer("sliding_window", 0) if family.number("window_every") else 0
     )
@@ -133,7 +137,10 @@ def by_window(reader: ConfigReader, family: Family, layers: int) -> list[str] | 
     every = pattern if isinstance(pattern, int) and pattern > 0 else family.number("window_every")
     if every:
         return ["full" if (i + 1) % every == 0 else "sliding" for i in range(layers)]
-    return ["sliding"] * layers if family.flag("window_always") else None
+    if not family.known:
+        reader.assume(f"sliding_window {window} is not counted: how {reader.model_type!r} uses it is not known")
+        return None
+    return ["sliding"] * layers
 
 
 def mixture_layers(reader: ConfigReader, layers: int) -> list[bool]:

@@ -33,8 +33,9 @@ SECTIONS = ("vision_config", "vision_tower_config", "vit_config", "visual", "vis
 
 def vision_reader(outer: ConfigReader) -> ConfigReader | None:
     """A reader of the vision part; None for a text model."""
+    thinker = ConfigReader(outer.mapping("thinker_config"))
     for key in SECTIONS:
-        section = outer.mapping(key)
+        section = outer.mapping(key) or thinker.mapping(key)
         if section:
             implied = outer.defaults.get("vision_config")
             model_type = text_of(section.get("model_type")) or (implied if isinstance(implied, str) else "")
@@ -64,13 +65,22 @@ def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
     depth = min(512, first(reader, "vt_num_hidden_layers", "depth", "num_hidden_layers", "layers", default=24))
     depth += reader.stated("num_global_layers")
     heads = first(reader, "vt_num_attention_heads", "num_attention_heads", "num_heads", "attention_heads", default=16)
-    inner = first(reader, "vt_intermediate_size", "intermediate_size") or hidden * (reader.stated("mlp_ratio", 4) or 4)
+    inner = block_width(reader, hidden)
     qkv = reader.stated("qkv_hidden_size") or hidden
+    shared = min(heads, reader.stated("num_key_value_heads") or heads)
     patch, frames = first(reader, "patch_size", default=14), reader.stated("temporal_patch_size", 1) or 1
     gated = reader.model_type in GATED
     matrices = [
         Matrix("vision.patch_embed", Part.VISION, hidden, 3 * frames * patch * patch, bias=True, quantizable=False),
-        Matrix("vision.qkv", Part.VISION, 3 * qkv, hidden, bias=True, count=depth, quantizable=False),
+        Matrix(
+            "vision.qkv",
+            Part.VISION,
+            qkv + 2 * qkv * shared // heads,
+            hidden,
+            bias=True,
+            count=depth,
+            quantizable=False,
+        ),
         Matrix("vision.proj", Part.VISION, hidden, qkv, bias=True, count=depth, quantizable=False),
         Matrix(
             "vision.mlp", Part.VISION, inner, hidden, bias=True, count=depth * (3 if gated else 2), quantizable=False
@@ -85,7 +95,33 @@ def read_tower(outer: ConfigReader, text_hidden: int) -> Tower:
     return Tower(tuple(matrices), heads, hidden, tokens, pixels)
 
 
-GATED = frozenset({"qwen2_5_vl", "qwen2_5_vl_vision", "pixtral", "mistral3"})
+GATED = frozenset(
+    {
+        "qwen2_5_vl", "qwen2_5_vl_vision", "pixtral", "mistral3", "glm4v_vision", "glm4v_moe_vision", "glm_ocr_vision",
+        "glm5_next_vision", "exaone4_5_vision", "hunyuan_vl_vision",
+        "qwen2_5_omni_vision_encoder",
+    }
+)  # fmt: skip
+"""Towers whose blocks have three matrices instead of two. Source: vLLM 0.32.0, model_executor/models."""
+DOWNSAMPLED = frozenset({"glm4v_vision", "glm4v_moe_vision", "glm_ocr_vision"})
+"""Towers whose tokens are merged by a convolution and then pass a gated MLP. Source: vLLM 0.32.0, glm4_1v.py."""
+
+
+def block_width(reader: ConfigReader, hidden: int) -> int:
+    """Inner size of a block: as stated, else a ratio of the hidden size; GLM-4V states its merger's there."""
+    if reader.model_type in ("glm4v_vision", "glm4v_moe_vision"):
+        return first(reader, "out_hidden_size", "intermediate_size", default=4 * hidden)
+    ratio = reader.raw("mlp_ratio")
+    times = ratio if isinstance(ratio, int | float) and 0 < ratio < 64 else 4
+    return first(reader, "vt_intermediate_size", "intermediate_size") or int(hidden * times)
+
+
+def downsampled(reader: ConfigReader, hidden: int, merge: int, out: int) -> list[Matrix]:
+    """GLM-4V's merger: a convolution, a projection, and a gated MLP as wide as the config's intermediate size."""
+    narrow = reader.model_type == "glm_ocr_vision"
+    wide = out * reader.integer("in_channels", 3) if narrow else first(reader, "intermediate_size", default=4 * out)
+    shapes = ((out, hidden * merge * merge), (out, out), (2 * wide, out), (out, wide))
+    return [Matrix("vision.merger", Part.VISION, rows, columns, quantizable=False) for rows, columns in shapes]
 
 
 def merge_size(reader: ConfigReader) -> int:
@@ -105,6 +141,8 @@ def merger(reader: ConfigReader, hidden: int, text_hidden: int) -> list[Matrix]:
             Matrix("vision.projector", Part.VISION, out, wide, quantizable=False),
             Matrix("vision.projector", Part.VISION, out, out, quantizable=False),
         ]
+    if reader.model_type in DOWNSAMPLED:
+        return downsampled(reader, hidden, merge, out)
     wide = hidden * merge * merge
     count = 1 + len(reader.items("deepstack_visual_indexes"))
     return [

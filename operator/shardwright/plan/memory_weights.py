@@ -142,8 +142,10 @@ def stage_weights(
         start += count
         first, last = number == 0, number == len(stages) - 1
         total += tensors_bytes(profile.vision, profile, layout) if first else 0
-        if first or (last and (profile.tied_embeddings or drafts)):
+        if first:
             total += tensors_bytes(profile.embedding, profile, layout)
+        elif last and (profile.tied_embeddings or drafts):
+            total += tensors_bytes(profile.embedding[:1], profile, layout)
         if last:
             total += tensors_bytes(profile.head, profile, layout)
             total += draft_bytes(profile.draft_layers, profile, layout, padding) if drafts else 0

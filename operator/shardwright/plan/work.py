@@ -38,7 +38,7 @@ class Work:
 def work_of(model: ModelProfile) -> Work:
     """Sum the model's matrices."""
     layers = [m for layer in model.layers for m in layer.matrices if m.part is not Part.ABSORBED]
-    head = [*model.head, *(model.embedding if model.tied_embeddings else ())]
+    head = [*model.head, *(model.embedding[:1] if model.tied_embeddings else ())]
     experts = [m for m in layers if m.part is Part.EXPERT]
     others = [*(m for m in layers if m.part is not Part.EXPERT), *head]
     divided = [m for m in others if m.split is not Split.WHOLE]
