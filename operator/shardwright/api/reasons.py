@@ -114,6 +114,7 @@ class Reason(StrEnum):
     SHARED_MEMORY_TOO_SMALL = "SharedMemoryTooSmall"
     DISK_FULL = "DiskFull"
     MODEL_CACHE_UNUSABLE = "ModelCacheUnusable"
+    CLAIM_NOT_SHARED = "ClaimNotShared"
     MODEL_NOT_SUPPORTED = "ModelNotSupported"
     MODEL_FILES_BROKEN = "ModelFilesBroken"
     OPTION_REFUSED = "OptionRefused"

@@ -1,4 +1,4 @@
-"""Which PersistentVolumeClaims tie their pod to one node; asked only before a pod is removed by force."""
+"""Which PersistentVolumeClaims tie their pod to one node, and how else they can be mounted."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,20 @@ HOW_TO_RELEASE = (
     "its volume {} is for a single node and may still be written there: delete the Node once it is surely off, "
     "or taint it node.kubernetes.io/out-of-service"
 )
+
+
+async def access_modes(client: ApiClient, namespace: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Of those claims that are there and may be read. Raises ApiError."""
+    found = {}
+    for name in names:
+        try:
+            claim = await client.get(kinds.CLAIM, namespace, name)
+        except ApiError as error:
+            if error.status not in {403, 404}:
+                raise
+            continue
+        found[name] = tuple(str(mode) for mode in (claim.get("spec") or {}).get("accessModes") or ())
+    return found
 
 
 async def single_node_claims(client: ApiClient, namespace: str, names: Sequence[str]) -> list[str]:

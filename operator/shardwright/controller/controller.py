@@ -7,6 +7,7 @@ bug in one reconcile marks its own deployment and no other.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from shardwright.api.reasons import Reason
 from shardwright.cluster import kinds
 from shardwright.cluster.apply import Writer, read_config_map
-from shardwright.cluster.claims import HOW_TO_RELEASE, single_node_claims
+from shardwright.cluster.claims import HOW_TO_RELEASE, access_modes, single_node_claims
 from shardwright.cluster.client import ApiClient, ApiError
 from shardwright.cluster.kinds import Kind
 from shardwright.cluster.resync import WATCHED, relist
@@ -31,7 +32,7 @@ from shardwright.queue import KeyedQueue
 from shardwright.reconcile import revision
 from shardwright.reconcile.decide import decide
 from shardwright.reconcile.diff import differences
-from shardwright.reconcile.facts import hub_question, volume_question
+from shardwright.reconcile.facts import claim_names, hub_question, volume_question
 from shardwright.reconcile.ledger import Ledger
 from shardwright.reconcile.objects import applied_hash, name_of
 from shardwright.reconcile.telling import trouble_decision
@@ -141,6 +142,7 @@ class Controller:
             await self._relist(kind)
         for key, memory in self._memories.items():
             memory.facts = None
+            memory.claims = None
             memory.refused.clear()
             self.queue.add(key)
 
@@ -170,6 +172,7 @@ class Controller:
             return "gone"
         memory = self._remember(key, deployment)
         facts = await self._facts(key, memory, deployment)
+        await self._claims(key, memory, deployment)
         decision = self._decide(key, memory, facts)
         if decision is None:
             return "gone"
@@ -186,9 +189,9 @@ class Controller:
         if seen is None:
             return None
         started = asyncio.get_running_loop().time()
-        decision = decide(
-            seen, DeploymentGpus(self._fleet, self.store, self.ledger, key, memory.uid), self._manifests, self._now()
-        )
+        settings = replace(self._manifests, claims=memory.claims) if memory.claims else self._manifests
+        gpus = DeploymentGpus(self._fleet, self.store, self.ledger, key, memory.uid)
+        decision = decide(seen, gpus, settings, self._now())
         self._metrics.decided(asyncio.get_running_loop().time() - started)
         released = self.ledger.own(memory.uid)
         self.ledger.reserve(memory.uid, memory.created, decision.reservations, bound_nodes(self.store, key))
@@ -314,6 +317,12 @@ class Controller:
             )
             memory.facts = ModelFacts(files) if files is not None else ModelFacts(problem=problem)
         return memory.facts
+
+    async def _claims(self, key: Key, memory: Memory, deployment: Mapping[str, Any]) -> None:
+        """Read once until the next resync how the claims that the spec names can be mounted."""
+        names = claim_names(deployment.get("spec"))
+        if memory.claims is None or memory.claims_of != names:
+            memory.claims, memory.claims_of = await access_modes(self._client, key[0], names), names
 
     def _facts_elsewhere(self, key: Key, uid: str, spec: object) -> ModelFacts:
         """What a hub or a volume says of a model, where nothing nearer knows it."""

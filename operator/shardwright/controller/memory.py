@@ -22,6 +22,10 @@ class Memory:
     facts: ModelFacts | None = None
     facts_of: str = ""
     """Name of the ConfigMap that `facts` were read from."""
+    claims: dict[str, tuple[str, ...]] | None = None
+    """Access modes of the claims that the spec names; None = look again."""
+    claims_of: tuple[str, ...] = ()
+    """Their names when they were read."""
     better: str | None = None
     """The better layout that was found on the last slow look; None = look again."""
     waiting: bool = False

@@ -1,4 +1,4 @@
-"""A model on a volume: a Job reads it there, and its pod's last words come back here. Runs in the background.
+"""A model on a claim, in a node's folder or in an image: a Job reads it in the background; its last words come back.
 
 The Job is made, its pod looked at every two seconds, and both are removed. A pod that another Job owns is not believed.
 """
@@ -16,7 +16,7 @@ from shardwright.cluster.store import Key
 from shardwright.fetch.library import Library
 from shardwright.fetch.problem import FetchProblem
 from shardwright.fetch.report import unpack
-from shardwright.manifests.facts_job import SECONDS, facts_job
+from shardwright.manifests.facts_job import SECONDS, FactsPod, facts_job
 from shardwright.manifests.identity import DeploymentIdentity
 from shardwright.reconcile.facts import VolumeQuestion
 from shardwright.reconcile.types import ModelFacts
@@ -36,7 +36,7 @@ class _Volume:
 
     def __str__(self) -> str:
         """For people."""
-        return f"the model on claim {self.question.claim} at {self.question.path or '/'}"
+        return f"the model on {self.question.place} at {self.question.path or '/'}"
 
 
 class VolumeFacts:
@@ -66,7 +66,8 @@ class VolumeFacts:
 
     async def _read(self, volume: _Volume, _: str) -> Mapping[str, str]:
         owner, asked = DeploymentIdentity(volume.name, volume.namespace, volume.uid), volume.question
-        job = facts_job(owner, self._image, asked.claim, asked.path, asked.tolerations)
+        where = FactsPod(asked.volume, asked.path, asked.tolerations, asked.node_selector, asked.pull_secrets)
+        job = facts_job(owner, self._image, where)
         try:
             live = await self._client.apply(job, kinds.JOB, manager=labels.FIELD_MANAGER, force=False)
             try:

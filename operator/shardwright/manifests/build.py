@@ -14,6 +14,7 @@ from shardwright.manifests.configmap import configmap
 from shardwright.manifests.durations import seconds
 from shardwright.manifests.hashes import stamp
 from shardwright.manifests.identity import DeploymentIdentity, ManifestSettings, ReplicaAssignment, ReplicaContext
+from shardwright.manifests.sharing import check_sharing
 from shardwright.manifests.statefulset import statefulset
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.balancing import every_pod_serves
@@ -48,6 +49,7 @@ def build(
         )
     if any(plan.placements[r.placement_index].layout.nodes_per_replica == 1 for r in replicas):
         objects.append(pdb.shared_budget(deployment))
+    check_sharing(spec, [replica.nodes for replica in replicas], settings.claims)
     for replica in sorted(replicas, key=lambda r: r.id):
         placement = plan.placements[replica.placement_index]
         serve = everywhere and placement.layout.nodes_per_replica > 1

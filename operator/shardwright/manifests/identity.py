@@ -44,6 +44,8 @@ class ManifestSettings:
     """Time for an endpoint to leave the Service before the engine hears the signal."""
     cache_host_path: str = ""
     """Folder on every node for downloads and compiled kernels; empty = they go with the pod."""
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Access modes of the claims that the spec names, where they could be read."""
     hub: str = "https://huggingface.co"
     """Where models come from whose spec names no endpoint; empty = nowhere, they must lie there already."""
 

@@ -1,6 +1,7 @@
 """The pod template of a replica: the engine's container, its volumes, where it may run, and the user's fragments."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shardwright.api import labels
@@ -90,7 +91,11 @@ def _before(context: ReplicaContext, program: PodProgram, resources: Mapping[str
 def _volumes(context: ReplicaContext, program: PodProgram) -> list[dict[str, Any]]:
     shm = {"medium": "Memory", "sizeLimit": f"{program.shm_bytes >> 20}Mi"}
     volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": shm}]
-    volumes += [{"name": volume.name, **_source(volume)} for volume in program.volumes]
+    before = program.preparation.volumes if program.preparation else ()
+    written = {volume.name for volume in before if not volume.read_only}  # mounted by the engine to read all the same
+    for volume in program.volumes:
+        source = replace(volume, read_only=volume.read_only and volume.name not in written)
+        volumes.append({"name": volume.name, **_source(source)})
     if program.files:
         name = names.replica(context.owner.name, context.replica.id)
         volumes.append({"name": "files", "configMap": {"name": name}})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shardwright.api.spec import HubSource, ModelSpec, SecretKeyReference
+from shardwright.api.spec import HubSource, ModelSource, ModelSpec, SecretKeyReference
 from shardwright.models.bundled import bundled_name
 from shardwright.reconcile.accept import judge_spec
 from shardwright.reconcile.revision import Kept
@@ -29,12 +29,19 @@ class HubQuestion:
 
 @dataclass(frozen=True, slots=True)
 class VolumeQuestion:
-    """What to read from a volume."""
+    """What to read where the model lies: on a claim, in a folder of the nodes, in an image."""
 
-    claim: str
+    place: str
+    """In words."""
+    volume: str
+    """A pod's volume source, as JSON."""
     path: str
+    """Folder inside it; empty = its root."""
     tolerations: tuple[str, ...] = ()
     """Each as JSON: the pod that reads goes where the engine's pods may go."""
+    node_selector: tuple[tuple[str, str], ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+    """Each as JSON, for an image."""
 
 
 def hub_question(raw: object, kept: Kept | None) -> HubQuestion | None:
@@ -60,10 +67,43 @@ def volume_question(raw: object, kept: Kept | None) -> VolumeQuestion | None:
     judged = judge_spec(json.dumps(raw)) if isinstance(raw, Mapping) else ()
     if isinstance(judged, tuple) or not _wants_files(judged.model) or kept_facts(raw, kept) is not None:
         return None
-    claim = judged.model.source.persistent_volume_claim if judged.model.source else None
+    found = _place(judged.model.source)
+    if found is None:
+        return None
+    place, volume, path = found
     tolerations = judged.placement.tolerations or ()
     rows = tuple(json.dumps(row.model_dump(by_alias=True, exclude_none=True), sort_keys=True) for row in tolerations)
-    return VolumeQuestion(claim.claim_name, claim.path, rows) if claim else None
+    selector = tuple(sorted((judged.placement.node_selector or {}).items()))
+    secrets = tuple(json.dumps(row, sort_keys=True) for row in judged.pod_template.image_pull_secrets or ())
+    return VolumeQuestion(place, json.dumps(volume, sort_keys=True), path, rows, selector, secrets)
+
+
+def _place(source: ModelSource | None) -> tuple[str, Mapping[str, Any], str] | None:
+    """Where a model lies, in words and as a pod mounts it, and the folder in there."""
+    if source and (claim := source.persistent_volume_claim):
+        volume: Mapping[str, Any] = {"persistentVolumeClaim": {"claimName": claim.claim_name, "readOnly": True}}
+        return f"claim {claim.claim_name}", volume, claim.path
+    if source and (folder := source.host_path):
+        return f"a node's folder {folder.path}", {"hostPath": {"path": folder.path, "type": "Directory"}}, ""
+    if source and (image := source.image):
+        volume = {"image": {"reference": image.reference, "pullPolicy": "IfNotPresent"}}
+        return f"image {image.reference}", volume, image.path
+    return None
+
+
+def claim_names(raw: object) -> tuple[str, ...]:
+    """Names of the claims in a raw spec, whatever else may be wrong with it."""
+    paths = (
+        ("model", "source", "persistentVolumeClaim", "claimName"),
+        ("model", "source", "hub", "cache", "claimName"),
+    )
+    found = []
+    for path in paths:
+        part: Any = raw
+        for step in path:
+            part = part.get(step) if isinstance(part, Mapping) else None
+        found += [part] if isinstance(part, str) and part else []
+    return tuple(found)
 
 
 def _wants_files(model: ModelSpec) -> bool:
