@@ -282,6 +282,16 @@ def test_where_every_pod_serves_no_follower_waits_for_the_leader_to_stop(serving
     assert serving.pods[1].wait(3) == 128 + 15, "its engine drains by itself"
 
 
+def test_members_with_unlike_model_files_never_form_a_group(group: Group, tmp_path: Path):
+    for index in range(2):
+        (tmp_path / str(index)).mkdir()
+        (tmp_path / str(index) / "commits").write_text(f"org/model@{index}\n")
+    pods = [group.start(index, HF_HUB_CACHE=str(tmp_path / str(index))) for index in range(2)]
+    assert [pod.wait(20) for pod in pods] == [1, 1]
+    assert pods[0].stdout
+    assert "without the same model files: 127.0.0.3 has 'org/model@1', this pod 'org/model@0'" in pods[0].stdout.read()
+
+
 def test_giving_up_names_who_is_missing(group: Group):
     pod = group.start(0, SHARDWRIGHT_START_SECONDS="1")
     assert pod.wait(10) == 1

@@ -26,7 +26,9 @@ def test_single_pods_share_a_budget():
         "Service/x-pods",
         "Service/x",
         "PodDisruptionBudget/x",
+        "ConfigMap/x-0",
         "StatefulSet/x-0",
+        "ConfigMap/x-1",
         "StatefulSet/x-1",
     ]
 
