@@ -75,6 +75,7 @@ class Reason(StrEnum):
     WAITING_FOR_GPUS = "WaitingForGpus"
     WAITING_FOR_NODES = "WaitingForNodes"
     NODE_LOST = "NodeLost"
+    NODE_DRAINING = "NodeDraining"
     BETTER_LAYOUT_KNOWN = "BetterLayoutKnown"
     BEST_LAYOUT_RUNS = "BestLayoutRuns"
 

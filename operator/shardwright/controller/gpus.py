@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from shardwright.api.expected import ExpectedPool
+from shardwright.api.reasons import Reason
 from shardwright.cluster.store import Key, Store
 from shardwright.inventory import (
     Expectation,
@@ -22,6 +23,8 @@ from shardwright.inventory.raw import at, text
 from shardwright.plan.types import QuotaRoom
 from shardwright.reconcile.ledger import Ledger, promised
 from shardwright.reconcile.quota import Tenant, room
+
+_EMPTIED = {Reason.NODE_CORDONED: "is cordoned", Reason.NODE_BEING_DELETED: "is about to go"}
 
 
 class Fleet:
@@ -119,6 +122,11 @@ class DeploymentGpus:
         """Whether nobody hears from the node any more."""
         node = self._fleet.node(name)
         return isinstance(node, SkippedNode) and node.unreachable
+
+    def leaving(self, name: str) -> str:
+        """Why the node is to be emptied; empty where it is not."""
+        node = self._fleet.node(name)
+        return _EMPTIED.get(node.reason, "") if isinstance(node, SkippedNode) else ""
 
     def node_usable(self, name: str) -> bool:
         """Whether pods may be put on the node."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from shardwright.api.reasons import Reason
+from shardwright.inventory.disruption import DISRUPTION_TAINTS
 from shardwright.inventory.hardware import Hardware
 from shardwright.inventory.raw import at, sequence, text
 from shardwright.inventory.resources import MIG_PREFIX
 
-_LEAVING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"})
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 
 
@@ -60,7 +60,7 @@ def _insist_on_whole_gpus(hardware: Hardware) -> None:
 def insist_on_state(node: Mapping[str, Any]) -> None:
     """Refuse nodes that take no new pods. A list of nodes typed by hand has no conditions, and counts as ready."""
     taints = {text(at(taint, "key")) for taint in sequence(at(node, "spec", "taints"))}
-    leaving = sorted(_LEAVING_TAINTS & taints)
+    leaving = sorted(DISRUPTION_TAINTS.keys() & taints)
     if at(node, "metadata", "deletionTimestamp") or leaving:
         why = f"its taint {leaving[0]} says that it is about to go" if leaving else "the Node object is being deleted"
         raise UnusableNodeError(Reason.NODE_BEING_DELETED, why)

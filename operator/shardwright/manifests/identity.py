@@ -28,6 +28,8 @@ class ReplicaAssignment:
     """Planned, in pod order; empty where they do not exist yet: the pool's labels say where then."""
     incarnation: int = 0
     """How often the whole group was made anew."""
+    evictable: bool = False
+    """It should leave its nodes and has nowhere to go: whoever drains them may evict it."""
 
 
 @dataclass(frozen=True, slots=True)

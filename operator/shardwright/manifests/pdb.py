@@ -12,9 +12,13 @@ from shardwright.manifests.metadata import metadata
 
 
 def group_budget(owner: DeploymentIdentity, replica: ReplicaAssignment) -> dict[str, Any]:
-    """For one replica of several pods: none may be evicted; the operator drains the group as one."""
+    """For one replica of several pods: none may be evicted, as the operator moves the group as one.
+
+    All may where it has nowhere to go: the operator makes the rest of the group follow.
+    """
     selector = {labels.DEPLOYMENT: owner.name, labels.REPLICA: str(replica.id)}
-    return _budget(owner, names.replica(owner.name, replica.id), replica.id, selector, 0)
+    allowed = len(replica.nodes) if replica.evictable else 0
+    return _budget(owner, names.replica(owner.name, replica.id), replica.id, selector, allowed)
 
 
 def shared_budget(owner: DeploymentIdentity) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from shardwright.manifests.build import DeploymentIdentity, ManifestSettings, bu
 from shardwright.plan.types import Plan
 from shardwright.reconcile import revision
 from shardwright.reconcile.accept import Accepted
+from shardwright.reconcile.draining import cornered, departures, is_due, on_its_way
 from shardwright.reconcile.endpoints import with_endpoints
 from shardwright.reconcile.live import SET, live_replicas
 from shardwright.reconcile.objects import applied_hash, judge, name_of
@@ -71,6 +72,10 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         more = [replace(judge_replica(seat, course.plan, active, scene), surge=True) for seat in extra]
         draft = _draft(scene, course, active, [*wanted, *more])
     held = held_back(draft.replicas, draft.standings, active.spec.rollout.max_unavailable)
+    gone = departures(draft.replicas, held)
+    if any(is_due(one, held) for one in draft.replicas):
+        going = [on_its_way(one) if is_due(one, held) else one for one in draft.replicas]
+        draft = _draft(scene, course, active, going)
     comparison = compare_due(draft.documents, seen, held, draft.trouble)
     surge_waits = not suspended and len(extra) < surge_wanted(draft.standings, active.spec.rollout.max_surge)
     left_behind = stranded(live, scene.gpus, scene.now)
@@ -85,10 +90,11 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
         plan=nothing_fits or plan,
         plan_hash=_hash_of(draft.documents),
         replicas=() if suspended else shown(draft.replicas, held, course.seating, live),
-        outdated=sum(one.outdated or not one.settled for one in draft.standings if not one.surge),
+        outdated=_outdated(draft),
         surge=len(extra),
         surge_waits=surge_waits,
         trouble=comparison.trouble or draft.trouble,
+        caution=cornered(draft.replicas),
     )
     decision = Decision(
         keep=_keep(seen, course),
@@ -101,9 +107,13 @@ def _run(scene: Scene, course: Course, active: Accepted) -> Decision:
             *_old_revisions(seen, course),
         ),
         reservations=tuple(_reservation(seat, course.plan) for seat in (*seats, *extra)),
+        events=gone,
         formed=formed(draft.replicas),
         better=course.better,
-        waiting=bool(course.seating.waiting) or nothing_fits is not None or surge_waits,
+        waiting=bool(course.seating.waiting)
+        or nothing_fits is not None
+        or surge_waits
+        or any(seat.leaves for seat in seats),
         requeue_after_seconds=_soonest(left_behind.again_in_seconds, *(r.life.due_in_seconds for r in draft.replicas)),
     )
     return with_status(seen, situation, decision)
@@ -119,6 +129,12 @@ def _draft(scene: Scene, course: Course, active: Accepted, replicas: list[Replic
         documents, trouble = [], Trouble(error.reason, error.message)
     documents = with_endpoints([with_life(document, replicas) for document in documents], scene.live)
     return _Draft(replicas, documents, [standing(one, documents) for one in replicas], trouble)
+
+
+def _outdated(draft: _Draft) -> int:
+    """Replicas that still run an older version; one that only leaves a node runs the right one."""
+    drained = {one.seat.replica for one in draft.replicas if one.seat.drains}
+    return sum(one.outdated or not one.settled for one in draft.standings if not one.surge and one.id not in drained)
 
 
 def _soonest(*seconds: float | None) -> float | None:

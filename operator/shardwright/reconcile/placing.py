@@ -5,9 +5,10 @@ The layout is given; moving to an equal node is repair, not a new plan. Knows no
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from shardwright.inventory import Inventory
+from shardwright.api import labels
+from shardwright.inventory import Inventory, PoolNode
 from shardwright.plan.room import assign
 from shardwright.plan.site import site_of
 from shardwright.plan.types import Placement, Plan, PlanRequest, QuotaRoom
@@ -29,6 +30,9 @@ class Seat:
     leaves: bool = False
     """Its pods run where the plan wants none: they go when its turn comes, or stay while it has no other nodes."""
 
+    drains: str = ""
+    """Why it should leave, where its nodes are to be emptied, as in "node a is cordoned"."""
+
     def stuck(self, bound: Sequence[str]) -> bool:
         """Whether it should leave and has nowhere to go."""
         return self.leaves and Counter(self.nodes) == Counter(bound)
@@ -42,6 +46,8 @@ class Seating:
     waiting: tuple[int, ...] = ()
     lost_nodes: tuple[str, ...] = ()
     """Nodes that replicas ran on and that are gone."""
+    emptied: Mapping[str, str] = field(default_factory=dict)
+    """Nodes that replicas have or had and that are to be emptied, and why."""
     lacked: str = ""
     """What ResourceQuotas lack for those that wait, in words; empty where no quota holds them up."""
 
@@ -60,37 +66,51 @@ def keep_seats(
     """
     seats: list[Seat] = []
     homeless: list[int] = []
-    leaving: list[int] = []
+    leaving: dict[int, str] = {}
     lost: set[str] = set()
+    emptied: dict[str, str] = {}
     for id_ in ids:
         replica = live.get(id_)
         nodes = seat_nodes(replica) if replica else ()
         index = _placement_of(nodes, plan, gpus)
         lost |= {node for node in nodes if not gpus.node_exists(node)}
+        drains = {node: why for node in sorted(set(nodes)) if (why := gpus.leaving(node))}
+        emptied |= drains
         if replica and nodes and index is not None and _still_good(replica, nodes, plan.placements[index], gpus):
-            seats.append(Seat(id_, index, nodes))
+            if not drains:
+                seats.append(Seat(id_, index, nodes))
+            elif _is_whole(replica, len(nodes)):
+                leaving[id_] = ", ".join(f"node {node} {why}" for node, why in drains.items())
+            else:
+                homeless.append(id_)
         elif replica and misplaced(replica, plan, gpus):
-            leaving.append(id_)
+            leaving[id_] = ""
         else:
             homeless.append(id_)
     seats, unpaid = _paid(seats, live, plan, gpus.quota_room(standing=True))
     homeless += unpaid
     purse = Purse(gpus.quota_room(standing=False) if homeless or leaving else ())
     if homeless or leaving:
+        stuck = _stuck_seats(leaving, live, plan, gpus)
         affordable = _affordable(plan, request, len(seats) + len(leaving))
-        asking = [*homeless[:affordable], *leaving]
-        free = gpus.inventory(free_replicas=frozenset((*homeless, *leaving)))
+        free = without(gpus.inventory(free_replicas=frozenset(homeless)), beside, plan)
         had = {id_ for id_ in homeless if id_ in live and live[id_].set is not None}
-        for seat in (*beside, *seats):
+        for seat in (*beside, *seats, *stuck):
             purse.pay(plan.placements[seat.placement_index], anyway=True)
-        placed = place(asking, plan, request, free, purse)
-        seats += [replace(s, moved=s.replica in had, leaves=s.replica in leaving) for s in placed]
-        seats += _stuck_seats(set(leaving) - {seat.replica for seat in seats}, live, plan)
+        placed = [replace(seat, moved=True) for seat in place(homeless[:affordable], plan, request, free, purse)]
+        seats += [replace(seat, moved=seat.replica in had) for seat in placed]
+        for seat in stuck:
+            if not purse.overdrawn:
+                free = gpus.inventory(free_replicas=frozenset((*homeless, seat.replica)))
+                placed += _elsewhere(seat, plan, request, without(free, (*beside, *placed), plan))
+        gone = {seat.replica: seat for seat in placed if seat.leaves}
+        seats += [gone.get(seat.replica, seat) for seat in stuck]
     seated = {seat.replica for seat in seats}
     return Seating(
         tuple(sorted(seats, key=lambda seat: seat.replica)),
         tuple(id_ for id_ in ids if id_ not in seated),
         tuple(sorted(lost)),
+        emptied,
         purse.lacked,
     )
 
@@ -102,25 +122,57 @@ def _paid(
 
     A replica that has all its pods stands whatever a quota says; half a group only holds what others could use.
     """
+
+    def stands(seat: Seat) -> bool:
+        replica = live[seat.replica]
+        return _is_whole(replica, len(seat.nodes)) or bool(replica.annotation(labels.PARKED))
+
     purse, paid, unpaid = Purse(rooms), list[Seat](), list[int]()
-    for seat in sorted(seats, key=lambda one: (not _is_whole(live[one.replica], one), one.replica)):
-        if purse.pay(plan.placements[seat.placement_index], anyway=_is_whole(live[seat.replica], seat)):
+    for seat in sorted(seats, key=lambda one: (not stands(one), one.replica)):
+        if purse.pay(plan.placements[seat.placement_index], anyway=stands(seat)):
             paid.append(seat)
         else:
             unpaid.append(seat.replica)
     return paid, unpaid
 
 
-def _is_whole(replica: LiveReplica, seat: Seat) -> bool:
-    return sum(not pod.terminating for _, pod in replica.pods) >= len(seat.nodes)
+def _is_whole(replica: LiveReplica, size: int) -> bool:
+    return sum(not pod.terminating for _, pod in replica.pods) >= size
 
 
-def _stuck_seats(ids: Iterable[int], live: Mapping[int, LiveReplica], plan: Plan) -> Iterable[Seat]:
-    """Replicas that should leave and find no room: what runs goes on running where it is."""
+def _elsewhere(seat: Seat, plan: Plan, request: PlanRequest, free: Inventory) -> list[Seat]:
+    """Other nodes for a replica that should leave its own."""
+    found = place([seat.replica], plan, request, free)
+    return [replace(one, leaves=True, drains=seat.drains) for one in found]
+
+
+def without(inventory: Inventory, seats: Iterable[Seat], plan: Plan) -> Inventory:
+    """Less the GPUs that replicas which move in this very decision take on their new nodes."""
+    taken: Counter[str] = Counter()
+    for seat in seats:
+        if seat.moved or (seat.leaves and seat.nodes):
+            taken.update(dict.fromkeys(seat.nodes, plan.placements[seat.placement_index].layout.gpus_per_pod))
+    if not taken:
+        return inventory
+    return replace(inventory, pools=tuple(replace(pool, nodes=_less(pool.nodes, taken)) for pool in inventory.pools))
+
+
+def _less(nodes: Iterable[PoolNode], taken: Mapping[str, int]) -> tuple[PoolNode, ...]:
+    return tuple(
+        replace(node, free_gpus=max(0, node.free_gpus - taken[node.name])) if node.name in taken else node
+        for node in nodes
+    )
+
+
+def _stuck_seats(leaving: Mapping[int, str], live: Mapping[int, LiveReplica], plan: Plan, gpus: Gpus) -> list[Seat]:
+    """Where replicas that should leave are: what finds no room elsewhere goes on running there."""
     sizes = {placement.layout.nodes_per_replica: index for index, placement in enumerate(plan.placements)}
-    for id_ in sorted(ids):
+    found = []
+    for id_, why in sorted(leaving.items()):
         nodes = live[id_].bound_nodes
-        yield Seat(id_, sizes.get(len(nodes), 0), nodes, leaves=True)
+        index = _placement_of(nodes, plan, gpus)
+        found.append(Seat(id_, sizes.get(len(nodes), 0) if index is None else index, nodes, leaves=True, drains=why))
+    return found
 
 
 def misplaced(replica: LiveReplica, plan: Plan, gpus: Gpus) -> bool:
@@ -199,10 +251,18 @@ def _placement_of(nodes: Sequence[str], plan: Plan, gpus: Gpus) -> int | None:
             return index
         if placement.expected and set(placement.pool_selector) <= set(gpus.labels_of(nodes[0])):
             return index
+        if not gpus.node_usable(nodes[0]) and _was_of(placement, nodes[0], gpus):
+            return index
     if any(nodes[0] == node.name for pool in gpus.fleet.pools for node in pool.nodes):
         return None
     same_size = [i for i, p in enumerate(plan.placements) if p.layout.nodes_per_replica == len(nodes)]
     return same_size[0] if len(same_size) == 1 else None
+
+
+def _was_of(placement: Placement, node: str, gpus: Gpus) -> bool:
+    """Whether a node that is not planned on at present is one of the placement's."""
+    selector = set(placement.pool_selector)
+    return node in placement.pool_nodes or bool(selector and selector <= set(gpus.labels_of(node)))
 
 
 def _still_good(replica: LiveReplica, nodes: Sequence[str], placement: Placement, gpus: Gpus) -> bool:

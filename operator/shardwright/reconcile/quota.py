@@ -118,6 +118,11 @@ class Purse:
                 self._left[name] = QuotaRoom(name, one.left - need, one.quota)
         return True
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether what runs takes more than quotas allow by now: a pod that is made anew would be refused."""
+        return any(one.left < 0 for one in self._left.values())
+
     def shortage(self, placement: Placement) -> str:
         """What a replica of the placement lacks, in words; empty where nothing."""
         short = [

@@ -130,7 +130,13 @@ def _reason(culprit: str) -> Reason:
 def assignments(replicas: list[Replica]) -> list[ReplicaAssignment]:
     """Reduce replicas to what their objects are built from."""
     return [
-        ReplicaAssignment(one.seat.replica, one.seat.placement_index, _existing(one.seat.nodes), one.life.incarnation)
+        ReplicaAssignment(
+            one.seat.replica,
+            one.seat.placement_index,
+            _existing(one.seat.nodes),
+            one.life.incarnation,
+            evictable=bool(one.seat.drains) and one.seat.stuck(one.live.bound_nodes),
+        )
         for one in replicas
     ]
 
@@ -174,10 +180,11 @@ def shown(
     for id_ in seating.waiting:
         found = live.get(id_) or LiveReplica(id_, None, (), (), 0)
         lost = [node for node in found.told_nodes if node in seating.lost_nodes]
-        reason, message = _why_waiting(lost, seating)
+        emptied = [f"node {node} {seating.emptied[node]}" for node in found.told_nodes if node in seating.emptied]
+        reason, message = _why_waiting(lost, emptied, seating)
         observed = ObservedReplica(
             id_,
-            found.told_nodes if lost else (),
+            found.told_nodes if lost or emptied else (),
             1,
             found.incarnation,
             tuple(pod for _, pod in found.pods),
@@ -188,9 +195,11 @@ def shown(
     return (*seated, *waiting)
 
 
-def _why_waiting(lost: list[str], seating: Seating) -> tuple[Reason, str]:
+def _why_waiting(lost: list[str], emptied: list[str], seating: Seating) -> tuple[Reason, str]:
     if lost:
         return Reason.NODE_LOST, f"node {lost[0]} is gone and no other has room"
+    if emptied:
+        return Reason.NODE_DRAINING, f"{emptied[0]} and no other has room"
     if seating.lacked:
         return Reason.QUOTA_EXCEEDED, seating.lacked
     return Reason.WAITING_FOR_GPUS, "no node has enough free GPUs"

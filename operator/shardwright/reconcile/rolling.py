@@ -15,6 +15,9 @@ from shardwright.reconcile.rollout import Standing, turns
 from shardwright.reconcile.types import Deletion, Observed
 from shardwright.status import Trouble
 
+BUDGET = "PodDisruptionBudget"
+"""Says nothing of what runs: due at all times, so that a replica that waits for its turn may be evicted or not."""
+
 
 def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
     """See a replica as the roll does."""
@@ -30,8 +33,13 @@ def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
 
 
 def held_back(replicas: list[Replica], standings: list[Standing], max_unavailable: int) -> frozenset[int]:
-    """Outdated replicas whose turn has not come, and those that should leave and have nowhere to go."""
+    """Outdated replicas whose turn has not come, and those that should leave and have nowhere to go.
+
+    Nodes are emptied by one replica at a time at least, or `maxUnavailable: 0` would keep a node for ever.
+    """
     stuck = frozenset(one.seat.replica for one in replicas if one.seat.stuck(one.live.bound_nodes))
+    if any(one.seat.drains for one in replicas):
+        max_unavailable = max(1, max_unavailable)
     return stuck | (frozenset(one.id for one in standings if one.outdated) - turns(standings, max_unavailable))
 
 
@@ -39,7 +47,7 @@ def compare_due(
     documents: list[dict[str, Any]], seen: Observed, held: frozenset[int], trouble: Trouble | None
 ) -> Comparison:
     """All objects but those of replicas that are held back; a plan that cannot be rendered removes nothing."""
-    due = [document for document in documents if replica_of(document) not in held]
+    due = [document for document in documents if replica_of(document) not in held or document["kind"] == BUDGET]
     keep = {name_of(document) for document in documents} | {
         name for name, child in seen.children.items() if replica_of(child) in held
     }

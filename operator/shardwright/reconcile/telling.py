@@ -46,7 +46,7 @@ def with_status(seen: Observed, situation: Situation, decision: Decision) -> Dec
     if status == situation.previous:
         return decision
     notes = transitions(situation.previous, status)
-    events = tuple(Event(note.type, note.reason, note.message) for note in notes)
+    events = (*decision.events, *(Event(note.type, note.reason, note.message) for note in notes))
     return replace(decision, status=status, events=events)
 
 

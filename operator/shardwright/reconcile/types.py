@@ -31,6 +31,9 @@ class Gpus(Protocol):
     def node_unreachable(self, name: str) -> bool:
         """Whether nobody hears from the node any more: its pods end only if somebody else ends them."""
 
+    def leaving(self, name: str) -> str:
+        """Why the node is to be emptied, as in "is cordoned"; empty where it is not."""
+
     def node_usable(self, name: str) -> bool:
         """Whether pods may be put on the node."""
 

@@ -98,6 +98,8 @@ def degraded(situation: Situation) -> Verdict:
         reason = Reason.WAITING_FOR_GPUS if plan.placements else _unless_planned(plan.reason)
         room = f"{situation.placed} of {situation.wanted} replicas have GPUs"
         return Verdict(TRUE, reason, f"{room}: {plan.nearest}" if plan.nearest else room)
+    if situation.caution:
+        return Verdict(TRUE, situation.caution.reason, situation.caution.message)
     return Verdict(FALSE, Reason.STABLE, "nothing is wrong")
 
 

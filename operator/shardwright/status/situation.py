@@ -59,6 +59,8 @@ class Situation:
     better: str = ""
     """A better layout that is possible now, in words; empty = none known."""
     trouble: Trouble | None = None
+    caution: Trouble | None = None
+    """Something to know that stops nothing yet; said where nothing worse is."""
     scaler: ScalerView | None = None
 
     @cached_property
