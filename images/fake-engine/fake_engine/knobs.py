@@ -25,7 +25,7 @@ class Knobs:
     unready: bool = False
     """Load for ever."""
     load_fails: str = ""
-    """`cuda-oom` or `not-found`: end the load with that error."""
+    """End the load as `faults.FAULTS` says."""
     crash_after_requests: int = 0
     crash_after_seconds: float = 0.0
     crash_exit_code: int = 1
@@ -37,7 +37,7 @@ class Knobs:
     """A node that is not the first leaves so long after the group formed."""
     follower_exit_code: int = 1
     fault_rank: int = -1
-    """Only this node applies crash and OOM faults; -1 = every node."""
+    """Only this node applies crash and OOM faults, -1 = every node; a load fails in this one, -1 = in the first."""
     group_timeout_seconds: float = 600.0
     """How long a group may take to form."""
     leader_loss_seconds: float = 3.0

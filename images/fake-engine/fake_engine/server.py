@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from fake_engine.batch import Batch
+from fake_engine.faults import fail
 from fake_engine.journal import journal
 from fake_engine.knobs import Knobs
 from fake_engine.openai_api import OpenAiApi
@@ -49,17 +50,8 @@ class Life:
 
     async def load(self) -> bool:
         """Pretend to read weights; False when asked to stop meanwhile."""
-        if self.knobs.load_fails == "cuda-oom":
-            raise Refused(
-                "CUDA out of memory. Tried to allocate 1.16 GiB. GPU 0 has a total capacity of 79.19 GiB of which "
-                "512.00 MiB is free.",
-                "torch.OutOfMemoryError",
-            )
-        if self.knobs.load_fails == "not-found":
-            raise Refused(
-                "404 Client Error. Repository Not Found. Please make sure you specified the correct `repo_id`.",
-                "huggingface_hub.errors.RepositoryNotFoundError",
-            )
+        if self.knobs.load_fails and self.node_rank == max(self.knobs.fault_rank, 0):
+            fail(self.knobs.load_fails)
         seconds = 10.0**9 if self.knobs.unready else self.knobs.load_seconds
         try:
             await asyncio.wait_for(self.stop.wait(), seconds)

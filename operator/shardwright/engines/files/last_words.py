@@ -33,7 +33,7 @@ ERROR = re.compile(
     r"^[\w.]*(Error|Exception|Exit|Interrupt|Timeout)\b"  # the end of a traceback
     r"|out of memory|CUDA error|HIP error|NCCL (WARN|error)|No space left|\bXid\b|GPU is lost|fallen off the bus"
     r"|[Bb]us error|died unexpectedly|Watchdog caught|Segmentation fault|error: |^member \d+: |mpirun |^Killed"
-    r"|Client Error|Access to model|gated repo|Value error, |less than desired|/dev/shm"
+    r"|Client Error|Access to model|gated repo|connect to '|Value error, |less than desired|/dev/shm"
 )
 FRAME = re.compile(r'^\s+(File "|[\^~]|\.\.\.)|^Traceback|^\s{4}')
 """A traceback's lines but its last."""
