@@ -136,3 +136,26 @@ def test_a_model_on_a_volume_is_read_by_a_job_without_rights(
     eventually(lambda: not cluster.kubectl.list("jobs", namespace), what="the Job is removed")
     cluster.add_gpu_node("h100-a", "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
     infd.wait_for(cluster, namespace, "onpvc", "Planned", "True")
+
+
+def test_a_claim_for_one_node_is_refused_to_pods_on_two(
+    cluster: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    for name in ("h100-a", "h100-b"):
+        cluster.add_gpu_node(name, "h100", annotations={"shardwright.io/gpu-link": "nvswitch"})
+    for name, mode in (("one", "ReadWriteOnce"), ("many", "ReadWriteMany")):
+        spec = {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "none"}
+        metadata = {"name": name, "namespace": namespace}
+        cluster.kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+    start_operator()
+    document = infd.manifest(namespace, "wide", model="Qwen/Qwen3-32B", replicas=1)
+    document["spec"]["model"]["source"] = {"persistentVolumeClaim": {"claimName": "one"}}
+    document["spec"]["layout"] = {"tensor": 8, "pipeline": 2, "nodesPerReplica": 2}
+    cluster.kubectl.apply(document)
+    found = infd.wait_for(cluster, namespace, "wide", "Degraded", "True", "ClaimNotShared")
+    message = infd.condition(found, "Degraded")["message"]
+    assert "claim one (spec.model.source.persistentVolumeClaim) is ReadWriteOnce" in message
+    assert not cluster.kubectl.list("statefulsets", namespace)
+    source = {"source": {"persistentVolumeClaim": {"claimName": "many"}}}
+    cluster.kubectl.patch(infd.KIND, "wide", {"spec": {"model": source}}, namespace)
+    eventually(lambda: cluster.kubectl.list("statefulsets", namespace), what="with a claim for many it is made")

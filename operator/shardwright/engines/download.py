@@ -22,6 +22,8 @@ VIEW_PATH = "/var/lib/shardwright/hub"
 """This pod's own view of it: a Hugging Face cache in which a revision is what it was when the pod started."""
 COMMITS_FILE = f"{VIEW_PATH}/commits"
 CONTAINER = "model"
+STORE, VIEW = "model-store", "model-view"
+"""Names of the two volumes."""
 CACHE_VARIABLES = frozenset(
     {"HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "HF_HOME"}
 )
@@ -59,10 +61,10 @@ def downloaded(rendering: Rendering, hub: tuple[Variable, ...]) -> Download:
         *hub,
     )
     command = ("python3", f"{FILES_PATH}/model.py")
-    writable = (store, Volume("hub", VIEW_PATH))
+    writable = (store, Volume(VIEW, VIEW_PATH))
     return Download(
         env=(Variable("HF_HUB_CACHE", VIEW_PATH), Variable("HF_HUB_OFFLINE", "1")),
-        volumes=(replace(store, read_only=True), Volume("hub", VIEW_PATH, read_only=True)),
+        volumes=(replace(store, read_only=True), Volume(VIEW, VIEW_PATH, read_only=True)),
         preparation=Preparation(CONTAINER, command, env, writable),
         files=(program_file(),),
     )
@@ -104,13 +106,13 @@ def _store(rendering: Rendering) -> Volume:
     source = rendering.spec.model.source
     wish = source.hub.cache if source and source.hub else None
     if wish and wish.claim_name:
-        return Volume("models", STORE_PATH, claim=wish.claim_name)
+        return Volume(STORE, STORE_PATH, claim=wish.claim_name)
     if wish and wish.size:
-        return Volume("models", STORE_PATH, size=wish.size, storage_class=wish.storage_class_name or "")
+        return Volume(STORE, STORE_PATH, size=wish.size, storage_class=wish.storage_class_name or "")
     if path := rendering.context.cache_host_path:
         folder = f"{rendering.context.namespace}/models"
-        return Volume("models", STORE_PATH, host_path=path, create_host_path=True, sub_path=folder)
-    return Volume("models", STORE_PATH)
+        return Volume(STORE, STORE_PATH, host_path=path, create_host_path=True, sub_path=folder)
+    return Volume(STORE, STORE_PATH)
 
 
 @cache

@@ -13,6 +13,7 @@ from shardwright.api.reasons import Reason
 from shardwright.api.spec import EngineName, InferenceDeploymentSpec
 from shardwright.engines.base import options_of
 from shardwright.engines.context import UnrenderableError
+from shardwright.engines.download import CONTAINER, STORE, STORE_PATH, VIEW, VIEW_PATH
 from shardwright.engines.mpi import LAUNCH_PATH, LAUNCH_VOLUME
 from shardwright.engines.options import canonical, is_yaml, refusals
 from shardwright.engines.program import FILES_PATH
@@ -39,8 +40,8 @@ UNSEEN_MEMORY = {
     "max_tokens": "max_tokens is not known to the memory forecast: remove it, or limit spec.objective.concurrency",
     "dtype": "a cache dtype is not known to trtllm's memory forecast yet: remove it",
 }
-RESERVED_VOLUMES = ("shm", "cache", "model", "files", LAUNCH_VOLUME)
-RESERVED_PATHS = ("/dev/shm", MODELS_PATH, CACHE_PATH, FILES_PATH, LAUNCH_PATH)
+RESERVED_VOLUMES = ("shm", "cache", "model", STORE, VIEW, "files", LAUNCH_VOLUME)
+RESERVED_PATHS = ("/dev/shm", MODELS_PATH, STORE_PATH, VIEW_PATH, CACHE_PATH, FILES_PATH, LAUNCH_PATH)
 
 
 def unsupported(spec: InferenceDeploymentSpec) -> list[FieldProblem]:
@@ -143,6 +144,13 @@ def _pod(spec: InferenceDeploymentSpec) -> Iterator[FieldProblem]:
                 f"spec.podTemplate.volumes[{index}].name",
                 Reason.UNSUPPORTED_ARGUMENT,
                 f"a volume called {volume['name']} is the operator's: give yours another name",
+            )
+    for index, container in enumerate(template.init_containers or ()):
+        if container.get("name") == CONTAINER:
+            yield FieldProblem(
+                f"spec.podTemplate.initContainers[{index}].name",
+                Reason.UNSUPPORTED_ARGUMENT,
+                f"the operator's own init container is called {CONTAINER}: give yours another name",
             )
     for index, mount in enumerate(template.volume_mounts or ()):
         if str(mount.get("mountPath", "")).rstrip("/") in RESERVED_PATHS:

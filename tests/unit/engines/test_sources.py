@@ -45,28 +45,28 @@ def test_a_hub_model_is_downloaded_before_and_only_read_by_the_engine():
     assert env["HF_TOKEN"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
     after = variables(engine)
     assert "HF_TOKEN" not in after and after["HF_HUB_OFFLINE"] == "1"
-    assert after["HF_HUB_CACHE"] == mounts(engine)["hub"]["mountPath"]
-    assert mounts(before)["models"]["mountPath"] == mounts(engine)["models"]["mountPath"]
-    assert mounts(engine)["models"]["readOnly"] and mounts(engine)["hub"]["readOnly"]
-    assert "readOnly" not in mounts(before)["models"]
+    assert after["HF_HUB_CACHE"] == mounts(engine)["model-view"]["mountPath"]
+    assert mounts(before)["model-store"]["mountPath"] == mounts(engine)["model-store"]["mountPath"]
+    assert mounts(engine)["model-store"]["readOnly"] and mounts(engine)["model-view"]["readOnly"]
+    assert "readOnly" not in mounts(before)["model-store"]
     assert not {name for kind in before["resources"].values() for name in kind if "gpu" in name}
-    assert volume(found, "models") == {"emptyDir": {}}, "without a shared folder each pod has its own"
+    assert volume(found, "model-store") == {"emptyDir": {}}, "without a shared folder each pod has its own"
 
 
 def test_a_node_s_folder_is_kept_apart_by_namespace():
     found = pod(settings=ManifestSettings(cache_host_path="/cache"))
     (before,), (engine,) = found["initContainers"], found["containers"]
-    assert volume(found, "models") == {"hostPath": {"path": "/cache", "type": "DirectoryOrCreate"}}
-    assert mounts(before)["models"]["subPath"] == mounts(engine)["models"]["subPath"] == "models/models"
+    assert volume(found, "model-store") == {"hostPath": {"path": "/cache", "type": "DirectoryOrCreate"}}
+    assert mounts(before)["model-store"]["subPath"] == mounts(engine)["model-store"]["subPath"] == "models/models"
     assert mounts(engine)["cache"]["subPath"] == "models/engine"
 
 
 def test_a_cache_of_the_spec_s_own_replaces_the_node_s():
     settings = ManifestSettings(cache_host_path="/cache")
     claim = pod({"source": {"hub": {"cache": {"claimName": "shared"}}}}, settings)
-    assert volume(claim, "models") == {"persistentVolumeClaim": {"claimName": "shared", "readOnly": False}}
+    assert volume(claim, "model-store") == {"persistentVolumeClaim": {"claimName": "shared", "readOnly": False}}
     own = pod({"source": {"hub": {"cache": {"size": "200Gi", "storageClassName": "fast"}}}}, settings)
-    spec = volume(own, "models")["ephemeral"]["volumeClaimTemplate"]["spec"]
+    spec = volume(own, "model-store")["ephemeral"]["volumeClaimTemplate"]["spec"]
     assert spec["storageClassName"] == "fast" and spec["resources"] == {"requests": {"storage": "200Gi"}}
 
 
