@@ -60,6 +60,8 @@ class Hardware:
     compute: tuple[int, int] | None = None
     device_id: str | None = None
     mig: Mig | None = None
+    partition: str = ""
+    """AMD's mode of cutting cards into several devices; empty = whole cards."""
     sharing: Sharing | None = None
     clique: str | None = None
     vgpu: bool = False
@@ -71,6 +73,11 @@ class Hardware:
         """The resource of whole GPUs that has the most of them."""
         known = [(count, -list(WHOLE).index(name), name) for name, count in self.allocatable if name in WHOLE and count]
         return max(known)[2] if known else None
+
+    @property
+    def offered(self) -> int:
+        """Devices of that resource."""
+        return dict(self.allocatable).get(self.resource or "", 0)
 
     @property
     def multi_gpu(self) -> bool:
@@ -186,7 +193,14 @@ def _amd(labels: Mapping[str, str], devices: tuple[tuple[str, int], ...]) -> Har
         memory_mib=_memory_mib(f"{vram}i" if (vram := one("vram") or "").endswith(("G", "M", "T")) else vram),
         label_count=max(counts) if counts else None, allocatable=devices, device_id=one("device-id"),
         several_products=tuple(sorted(beta["device-id"])) if len(beta["device-id"]) > 1 else (),
+        partition=_partition(labels),
     )  # fmt: skip
+
+
+def _partition(labels: Mapping[str, str]) -> str:
+    """The mode in which AMD cards are cut into several devices (`cpx_nps4`); empty where each is whole (`spx_nps1`)."""
+    modes = sorted(value.lower() for key, value in labels.items() if key.endswith("compute-memory-partition"))
+    return next((mode for mode in modes if mode and not mode.startswith("spx")), "")
 
 
 def _in_key(labels: Mapping[str, str], prefix: str) -> dict[str, int]:

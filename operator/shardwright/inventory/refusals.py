@@ -40,10 +40,24 @@ def insist_on_gpus(hardware: Hardware) -> None:
 def _insist_on_whole_gpus(hardware: Hardware) -> None:
     """Refuse GPUs that are shared or cut in several sizes; slices of one size are a pool of their own."""
     if sharing := hardware.sharing:
+        pods = sharing.replicas if sharing.replicas > 1 else "several"
         raise UnusableNodeError(
             Reason.TIME_SHARED,
-            f"its GPUs are shared by {sharing.strategy}, {sharing.replicas} pods to a GPU, without a border in memory, "
+            f"its GPUs are shared by {sharing.strategy}, {pods} pods to a GPU, without a border in memory, "
             "which no memory forecast survives; turn sharing off on nodes for inference",
+        )
+    if hardware.partition:
+        raise UnusableNodeError(
+            Reason.MIG_MIXED,
+            f"its cards are cut in partitions ({hardware.partition}), and labels state the memory of whole cards; "
+            "set the mode spx_nps1 on nodes for inference",
+        )
+    offered, cards = hardware.offered, hardware.label_count or 0
+    if hardware.mig is None and cards and offered > cards and offered % cards == 0:
+        raise UnusableNodeError(
+            Reason.TIME_SHARED,
+            f"it offers {offered} devices of {cards} GPUs, so they are shared or cut in slices, and no label says how; "
+            "turn that off on nodes for inference, or correct the label of their count",
         )
     sliced = [
         name.removeprefix(MIG_PREFIX) for name, count in hardware.allocatable if name.startswith(MIG_PREFIX) and count
