@@ -126,6 +126,8 @@ class ReplicaState(Schema):
     """Planned, in pod order, until the pods are bound; then where they are."""
     incarnation: Count | None = None
     """Counts the restarts of the whole group."""
+    plan_hash: Word | None = None
+    """Hash of what its engines run; replicas that a rollout has not reached yet have an older one."""
     ready: bool
     """Whether the leader answers and all followers run."""
     reason: Word | None = None

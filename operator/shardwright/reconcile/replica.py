@@ -61,14 +61,12 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
         group_size=plan.placements[seat.placement_index].layout.nodes_per_replica,
         incarnation=found.incarnation,
         pods=tuple(pod for _, pod in found.pods),
+        plan_hash=found.plan_hash,
         forecast=_forecast(plan.placements[seat.placement_index].memory),
     )
     state = health(observed)
     told = next((row for row in _told(seen) if number(row.get("id")) == seat.replica), {})
-    was_ready = bool(told.get("ready")) and number(told.get("incarnation")) == found.incarnation
-    formed = seen.formed.get(seat.replica)
-    replaced = formed is not None and formed.incarnation == found.incarnation and bool(formed.uids - _uids(found))
-    history = History(moved=seat.moved, was_ready=was_ready, lost_a_pod=replaced)
+    history = History(moved=seat.moved, was_ready=_was_ready(told, found), lost_a_pod=_lost_a_pod(seen, found))
     again = str((seen.deployment["metadata"].get("annotations") or {}).get(labels.TRY_AGAIN, ""))
     alive = life(found, observed, state, history, Rules(active.spec.restart, scene.now, again))
     observed = replace(observed, incarnation=alive.incarnation)
@@ -109,6 +107,20 @@ def _awaited(seat: Seat, live: LiveReplica) -> str:
     return f"waits for {nodes} of pool {', '.join(pools)}, which an autoscaler must add"
 
 
+def _was_ready(told: Mapping[str, Any], live: LiveReplica) -> bool:
+    """Whether the status called this very incarnation and version ready."""
+    same = same_plan(str(told.get("planHash", live.plan_hash)), live.plan_hash)
+    return bool(told.get("ready")) and number(told.get("incarnation")) == live.incarnation and same
+
+
+def _lost_a_pod(seen: Observed, live: LiveReplica) -> bool:
+    """Whether a pod is gone that belonged to this very incarnation and version when it was whole."""
+    whole = seen.formed.get(live.id)
+    if whole is None or whole.incarnation != live.incarnation or not same_plan(whole.plan_hash, live.plan_hash):
+        return False
+    return bool(whole.uids - _uids(live))
+
+
 def _uids(live: LiveReplica) -> frozenset[str]:
     return frozenset(str(raw["metadata"].get("uid")) for raw, pod in live.pods if not pod.terminating)
 
@@ -116,7 +128,7 @@ def _uids(live: LiveReplica) -> frozenset[str]:
 def formed(replicas: list[Replica]) -> dict[int, Formed]:
     """Groups of several pods that are whole now; those that are not keep what is known of them."""
     return {
-        one.seat.replica: Formed(one.life.incarnation, _uids(one.live))
+        one.seat.replica: Formed(one.life.incarnation, _uids(one.live), one.live.plan_hash)
         for one in replicas
         if one.seen.group_size > 1 and one.ready
     }

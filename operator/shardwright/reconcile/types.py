@@ -68,6 +68,8 @@ class Formed:
 
     incarnation: int
     uids: frozenset[str]
+    plan_hash: str = ""
+    """What the set asked for then; a rollout replaces the pods of an older one."""
 
 
 @dataclass(frozen=True, slots=True)

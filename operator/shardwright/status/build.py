@@ -128,6 +128,8 @@ def _replica_state(replica: ObservedReplica, state: ReplicaHealth) -> dict[str, 
         "incarnation": replica.incarnation,
         "ready": state.ready,
     }
+    if replica.plan_hash:
+        row["planHash"] = replica.plan_hash
     if not state.ready:
         row |= {"reason": str(state.reason), "message": state.message[:1024]}
     return row

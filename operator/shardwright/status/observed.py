@@ -78,6 +78,8 @@ class ObservedReplica:
     message: str = ""
     forecast: str = ""
     """What the plan foresees of GPU memory, in words; told where memory is the trouble."""
+    plan_hash: str = ""
+    """Of its set; empty where there is none."""
 
     @property
     def leader(self) -> ObservedPod | None:
