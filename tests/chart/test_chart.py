@@ -26,6 +26,10 @@ CASES = {
         "--set=expectedPools[0].labels.team=ml",
         "--set=tolerations[0].operator=Exists,serviceAccount.annotations.role=r,metricsService.annotations.scrape=yes",
     ],
+    "annotate-nodes": [
+        "--show-only=templates/annotate-nodes.yaml",
+        "--set=annotateNodes.enabled=true,annotateNodes.runtimeClassName=nvidia,imagePullSecrets[0].name=pull",
+    ],
     "own-identity": ["--set=serviceAccount.create=false,serviceAccount.name=mine,rbac.create=false"],
 }
 
@@ -64,6 +68,7 @@ def test_renders_as_the_snapshot(case):
     [
         "externalMetrics.install=perhaps", "image.pullPolicy=Sometimes", "log.level=LOUD", "settings.workers=0",
         "settings.nope=1", "nope=1", "namespaces={Not_A_Name}", "settings.scrapeSeconds=0", "image.repository=",
+        "annotateNodes.everySeconds=1", "annotateNodes.enabled=maybe",
         "engineImages.sglang.nvidia=x", "settings.cacheHostPath=relative", "expectedPools[0].name=x",
     ],
 )  # fmt: skip
@@ -133,6 +138,24 @@ def test_rules_name_every_child_and_no_wildcard():
     assert granted[("", "pods")] == {"get", "list", "watch", "delete"}
     assert not [rule for rule in rules if "*" in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]]
     assert granted["", "secrets"] == {"create"}, "Secrets are made, never read"
+
+
+def test_annotate_nodes_is_installed_only_when_asked():
+    assert not [item for item in template() if item["kind"] in {"DaemonSet", "ValidatingAdmissionPolicy"}]
+    objects = template("--set=annotateNodes.enabled=true,annotateNodes.nodeSelector.zone=a,annotateNodes.image=mine:1")
+    name = "shardwright-annotate-nodes"
+    pod = one(objects, "DaemonSet", name)["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"zone": "a"}
+    assert "affinity" not in pod
+    assert pod["containers"][0]["image"] == "mine:1"
+    assert pod["serviceAccountName"] == name
+    rules = one(objects, "ClusterRole", name)["rules"]
+    assert rules == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
+    policy = one(objects, "ValidatingAdmissionPolicy", name)["spec"]["matchConditions"][0]["expression"]
+    assert policy == f'request.userInfo.username == "system:serviceaccount:shardwright-system:{name}"'
+    labels = one(objects, "DaemonSet", name)["spec"]["template"]["metadata"]["labels"]
+    service = one(objects, "Service", "shardwright-metrics")["spec"]["selector"]
+    assert not service.items() <= labels.items(), "no Service of the operator selects it"
 
 
 def test_external_metrics_are_installed_only_when_asked():
