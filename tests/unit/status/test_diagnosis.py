@@ -34,6 +34,7 @@ REAL = {
     "notfound": Reason.MODEL_NOT_FOUND,
     "offline": Reason.MODEL_NOT_FOUND,
     "private": Reason.MODEL_ACCESS_DENIED,
+    "shm": Reason.SHARED_MEMORY_TOO_SMALL,
 }
 """Logs of vLLM 0.32.0 that could not start, as it printed them."""
 PLAYED = {
