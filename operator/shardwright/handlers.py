@@ -3,7 +3,7 @@
 Handlers of kind `event` alone: every other kind makes kopf write finalizers or annotations. Nothing is decided here.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import kopf
@@ -11,7 +11,6 @@ import kopf
 from shardwright.cluster import kinds
 from shardwright.cluster.kinds import Kind
 from shardwright.cluster.login import Login
-from shardwright.cluster.resync import WATCHED
 
 Sink = Callable[[Kind, str | None, Mapping[str, Any]], None]
 """Receives the kind, kopf's event type (None = from a list) and the object."""
@@ -32,16 +31,16 @@ class _NothingStored(kopf.DiffBaseStorage):
         del body, patch, essence
 
 
-def registry(sink: Sink, login: Login) -> kopf.OperatorRegistry:
+def registry(sink: Sink, login: Login, watched: Sequence[Kind]) -> kopf.OperatorRegistry:
     """All of kopf's handlers: one per watched kind, and one that logs in as we do."""
     handlers = kopf.OperatorRegistry()
-    for kind in WATCHED:
+    for kind in watched:
         kopf.on.event(*_address(kind), id=kind.name, registry=handlers)(_receiver(sink, kind))
     kopf.on.login(registry=handlers, id="login")(_log_in(login))
     return handlers
 
 
-def settings() -> kopf.OperatorSettings:
+def settings(watched: Sequence[Kind]) -> kopf.OperatorSettings:
     """kopf, made to write nothing and to hold little."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
@@ -50,7 +49,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.diffbase_storage = _NothingStored()
     chosen.watching.chunk_size = 500
     chosen.queueing.idle_timeout = 1.0
-    for kind in WATCHED:
+    for kind in watched:
         if selector := kinds.selector(kind):
             chosen.watching.label_selectors[_address(kind)] = selector
     return chosen

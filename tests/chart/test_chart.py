@@ -132,10 +132,11 @@ def test_rules_name_every_child_and_no_wildcard():
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    for kind in kinds.CHILDREN:
+    for kind in (*kinds.CHILDREN, kinds.CLAIM_TEMPLATE):
         assert granted[(kind.group, kind.plural)] == {"get", "list", "watch", "create", "patch", "delete"}
     assert granted[("", "resourcequotas")] == granted[("", "nodes")] == {"get", "list", "watch"}
     assert granted[("", "pods")] == {"get", "list", "watch", "delete"}
+    assert [granted[kind.group, kind.plural] for kind in kinds.DEVICES] == [{"list", "watch"}] * 2
     assert not [rule for rule in rules if "*" in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]]
     assert granted["", "secrets"] == {"create"}, "Secrets are made, never read"
 

@@ -10,6 +10,7 @@ from shardwright.api.parse import parse_spec
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.catalog.types import LinkKind, NetworkKind
 from shardwright.inventory.host import NOTHING_KNOWN, Host
+from shardwright.inventory.types import ClaimAsk
 from shardwright.manifests.build import DeploymentIdentity, ManifestSettings, ReplicaAssignment, build
 from shardwright.models.profile import ModelProfile
 from shardwright.plan.types import Layout, MemoryForecast, Placement, Plan, RankMemory
@@ -33,6 +34,7 @@ class Case:
     nodes_known: bool = True
     incarnation: int = 0
     host: Host = NOTHING_KNOWN
+    claim: ClaimAsk | None = None
     settings: ManifestSettings = field(default_factory=ManifestSettings)
 
 
@@ -45,8 +47,12 @@ POOLS = {
     "b200-sxm-8": ("B200", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-B200"),
     "rtx-4090-2": ("RTX-4090", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-GeForce-RTX-4090"),
     "mi300x-8": ("MI300X", "amd", "amd.com/gpu", "amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM"),
+    "h100-by-claim-8": ("H100-SXM", "nvidia", "gpu.nvidia.com", "topology.kubernetes.io/zone", "a"),
     "max-1550-8": ("Max-1550", "intel", "gpu.intel.com/i915", "gpu.intel.com/product", "Max_1550"),
 }
+
+
+CLAIMED = ClaimAsk("gpu.nvidia.com", ('device.attributes["gpu.nvidia.com"].productName == "NVIDIA H100 80GB HBM3"',))
 
 
 def spec_of(case: Case) -> InferenceDeploymentSpec:
@@ -95,6 +101,7 @@ def placement_of(case: Case) -> Placement:
         pool_selector=selector,
         pool_nodes=names if case.nodes_known else (),
         host=case.host,
+        claim=case.claim,
     )
 
 
@@ -409,6 +416,15 @@ CASES = (
         | {"engine": TRTLLM, "podTemplate": {"annotations": {"k8s.v1.cni.cncf.io/networks": "fabric/ib0"}}},
         Layout(tensor=8, pipeline=2, nodes_per_replica=2),
         host=HGX,
+    ),
+    Case("claimed-by-attribute", _model(LLAMA70), Layout(tensor=8), "h100-by-claim-8", claim=CLAIMED),
+    Case(
+        "claimed-by-switch",
+        _model(LLAMA70),
+        Layout(tensor=2, pipeline=2),
+        "h100-by-claim-8",
+        replicas=2,
+        claim=replace(CLAIMED, same="resource.kubernetes.io/pcieRoot"),
     ),
     Case("vllm", _model(QWEN8), Layout(), "l40s-4"),
     Case("trtllm-qwen3-8b", _model(QWEN8) | {"engine": TRTLLM}, Layout(), "l40s-4"),

@@ -71,14 +71,20 @@ def with_real_files(case: Case, argv: list[str], folder) -> list[str]:
     return [word.replace("/etc/shardwright", str(folder)) for word in argv]
 
 
+def claimed(case: Case) -> int:
+    """GPUs that a pod claims by attribute."""
+    template = next(one for one in objects_of(case) if one["kind"] == "ResourceClaimTemplate")
+    return sum(one["exactly"]["count"] for one in template["spec"]["spec"]["devices"]["requests"])
+
+
 @by_name
 def test_layout_times_pods_is_what_is_requested(case: Case):
     container = engine_container(case)
     if not container:
         return
     resources = container["resources"]
-    gpus = [int(v) for k, v in resources["limits"].items() if re.search("gpu", k)]
-    assert gpus == [case.layout.gpus_per_replica // case.layout.nodes_per_replica]
+    gpus = sum(int(v) for k, v in resources["limits"].items() if re.search("gpu", k)) or claimed(case)
+    assert gpus == case.layout.gpus_per_replica // case.layout.nodes_per_replica
     for line in command_lines(case):
         if line[:2] == ["python3", "/etc/shardwright/mpi_agent.py"]:
             continue

@@ -129,6 +129,16 @@ class ApiClient:
             raise
         return answer if answer.get("kind") == kind.name else None
 
+    async def serves(self, api_version: str) -> bool:
+        """Whether the API server has that group and version. Raises ApiError."""
+        try:
+            await self._request("GET", f"/apis/{api_version}", None, None, "application/json")
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     async def exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, JsonObject]:
         """Any request by its path: the status and the answer, status 0 where there was none.
 

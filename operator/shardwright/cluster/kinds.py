@@ -53,11 +53,19 @@ CONTROLLER_REVISION = Kind("apps/v1", "ControllerRevision", "controllerrevisions
 AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
+RESOURCE_SLICE = Kind("resource.k8s.io/v1", "ResourceSlice", "resourceslices", namespaced=False)
+RESOURCE_CLAIM = Kind("resource.k8s.io/v1", "ResourceClaim", "resourceclaims")
+CLAIM_TEMPLATE = Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates")
+
+DEVICES = (RESOURCE_SLICE, RESOURCE_CLAIM)
+"""What tells and takes GPUs that are claimed by attribute; watched where the API server serves it."""
+OPTIONAL = (*DEVICES, CLAIM_TEMPLATE)
+"""Kinds of API groups that not every cluster serves."""
 CHILDREN = (STATEFUL_SET, SERVICE, AUTOSCALER, DISRUPTION_BUDGET, CONFIG_MAP, CONTROLLER_REVISION)
 """What an InferenceDeployment may own; watched, so that what is edited or deleted by hand comes back."""
-LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name})
+LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name, CLAIM_TEMPLATE.name})
 """Kinds that are watched by our label only: clusters hold many and large ones that are not ours."""
-BY_NAME = {kind.name: kind for kind in (*CHILDREN, DEPLOYMENT, NODE, POD, RESOURCE_QUOTA)}
+BY_NAME = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL, DEPLOYMENT, NODE, POD, RESOURCE_QUOTA)}
 OUR_LABEL = f"{labels.MANAGED_BY}=shardwright"
 _WITHOUT_REPLICAS = f"{OUR_LABEL},!{labels.REPLICA}"
 

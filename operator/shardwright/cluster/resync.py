@@ -15,6 +15,17 @@ WATCHED: tuple[Kind, ...] = (
 )  # fmt: skip
 
 
+async def served(client: ApiClient) -> tuple[Kind, ...]:
+    """Everything that can be watched on this cluster: kinds of optional API groups where they are served.
+
+    Claims come last, so that the devices that they hold are known. Raises ApiError.
+    """
+    versions = {kind.api_version: await client.serves(kind.api_version) for kind in kinds.OPTIONAL}
+    optional = [kind for kind in kinds.OPTIONAL if versions[kind.api_version]]
+    return (*(kind for kind in optional if kind is kinds.RESOURCE_SLICE), *WATCHED,
+            *(kind for kind in optional if kind is not kinds.RESOURCE_SLICE))  # fmt: skip
+
+
 async def relist(
     client: ApiClient, store: Store, kind: Kind, namespaces: Sequence[str], told: Callable[[Change], None]
 ) -> None:

@@ -16,6 +16,7 @@ import orjson
 
 from shardwright.api import labels
 from shardwright.cluster import kinds
+from shardwright.cluster.devices import DeviceBook
 from shardwright.cluster.kinds import Kind
 from shardwright.inventory import (
     NodeFacts,
@@ -29,6 +30,7 @@ from shardwright.inventory import (
     read_quota,
     read_usage,
 )
+from shardwright.inventory.slices import read_claim, read_slice
 
 Key = tuple[str, str]
 """Namespace and name of an InferenceDeployment."""
@@ -63,6 +65,10 @@ class _Stored:
 
 
 NOTHING = Change()
+_READ_AS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    kinds.RESOURCE_QUOTA.name: read_quota, kinds.RESOURCE_SLICE.name: read_slice, kinds.RESOURCE_CLAIM.name: read_claim
+}  # fmt: skip
+"""Others' objects of which only a small value is kept."""
 
 
 class Store:
@@ -76,6 +82,11 @@ class Store:
         self._held: Counter[tuple[str, str]] = Counter()
         self._asked: defaultdict[str, Counter[tuple[PodClass, str]]] = defaultdict(Counter)
         self._listing: dict[str, dict[str, int]] = {}
+        self.watches_devices = False
+        """Whether slices and claims are watched: nodes are then kept, to be read again when a slice changes."""
+        self._devices = DeviceBook()
+        self._claimed: dict[str, Mapping[str, int]] = {}
+        self._plain_nodes: dict[str, bytes] = {}
 
     # Reading
 
@@ -171,6 +182,8 @@ class Store:
         self._link(kind, address, stored)
         if same:
             return Change(relisted=listed)
+        if kind in kinds.DEVICES:
+            return self._devices_changed(kind, address, known, stored)
         return self._change(kind, address, known, stored, listed=listed and known is not None)
 
     def remove(self, kind: Kind, document: Mapping[str, Any]) -> Change:
@@ -207,13 +220,16 @@ class Store:
 
     def _reduce(self, kind: Kind, document: Mapping[str, Any], uid: str, version: int) -> _Stored:
         if kind is kinds.NODE:
-            return _Stored(uid, version, read_node(document), None)
+            name = document["metadata"]["name"]
+            if self.watches_devices:
+                self._plain_nodes[name] = orjson.dumps(_small_node(document))
+            return _Stored(uid, version, read_node(document, self._devices.offered(name)), None)
         if kind is kinds.POD:
             key = _key_of_label(document["metadata"])
             value = orjson.dumps(_small_pod(document)) if key else None
             return _Stored(uid, version, value, key, read_usage(document), read_ask(document))
-        if kind is kinds.RESOURCE_QUOTA:
-            return _Stored(uid, version, read_quota(document), None)
+        if read := _READ_AS.get(kind.name):
+            return _Stored(uid, version, read(document), None)
         if kind is kinds.DEPLOYMENT:
             metadata = document["metadata"]
             return _Stored(uid, version, orjson.dumps(_bare(document)), (metadata["namespace"], metadata["name"]))
@@ -247,7 +263,39 @@ class Store:
     def _drop(self, kind: Kind, address: tuple[str, str], known: _Stored) -> Change:
         del self._objects[kind.name][address]
         self._unlink(kind, address, known)
+        if kind is kinds.NODE:
+            self._plain_nodes.pop(address[1], None)
+        if kind in kinds.DEVICES:
+            return self._devices_changed(kind, address, known, None)
         return self._change(kind, address, known, None, listed=False)
+
+    def _devices_changed(
+        self, kind: Kind, address: tuple[str, str], old: _Stored | None, new: _Stored | None
+    ) -> Change:
+        """Slices change what a node is, claims how much of it is free."""
+        if kind is kinds.RESOURCE_CLAIM:
+            nodes = self._devices.put_claim(address, new.value if new else ())
+            freed = [self._count_claims(node) for node in nodes]
+            return Change(node=nodes[0], freed=any(freed)) if nodes else NOTHING
+        self._devices.put_slice(address[1], new.value if new else None)
+        touched = {one.value.node for one in (old, new) if one and one.value}
+        for node in touched:
+            self._count_claims(node)
+            stored = self._objects[kinds.NODE.name].get(("", node))
+            if stored and node in self._plain_nodes:
+                stored.value = read_node(orjson.loads(self._plain_nodes[node]), self._devices.offered(node))
+        return Change(node=min(touched), freed=True) if touched else NOTHING
+
+    def _count_claims(self, node: str) -> bool:
+        """Bring what others' claims hold of a node up to date; whether they hold less than before."""
+        before, now = self._claimed.pop(node, {}), self._devices.claimed_on(node)
+        if now:
+            self._claimed[node] = now
+        for resource in {*before, *now}:
+            self._held[node, resource] += now.get(resource, 0) - before.get(resource, 0)
+            if not self._held[node, resource]:
+                del self._held[node, resource]
+        return sum(now.values()) < sum(before.values())
 
     def _count(self, usage: PodUsage, sign: int) -> None:
         for resource, count in usage.devices:
@@ -323,6 +371,27 @@ def _small_child(kind: Kind, document: Mapping[str, Any]) -> JsonObject:
         ]
         small["status"] = {"conditions": kept}
     return small
+
+
+_NODE_ANNOTATIONS = (f"{labels.GROUP}/", "hami.io/")
+
+
+def _small_node(document: Mapping[str, Any]) -> JsonObject:
+    """What a Node is read from again when the devices on it change."""
+    metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    ready = [one for one in status.get("conditions") or () if one.get("type") == "Ready"]
+    return {
+        "metadata": {
+            **{key: metadata[key] for key in ("name", "labels", "deletionTimestamp") if key in metadata},
+            "annotations": {key: value for key, value in annotations.items() if key.startswith(_NODE_ANNOTATIONS)},
+        },
+        "spec": {key: spec[key] for key in ("taints", "unschedulable") if key in spec},
+        "status": {
+            "allocatable": status.get("allocatable") or {},
+            "conditions": [{"type": "Ready", "status": one.get("status")} for one in ready],
+        },
+    }
 
 
 _POD_METADATA = (

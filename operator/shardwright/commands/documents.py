@@ -18,7 +18,10 @@ from shardwright.api.labels import API_VERSION, KIND
 from shardwright.api.parse import check_name, parse_spec
 from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.catalog.model_rows import bundled_configs
+from shardwright.cluster.devices import DeviceBook
 from shardwright.inventory import Inventory, SkippedNode, build_inventory, read_node, read_usage, with_expected
+from shardwright.inventory.slices import read_claim, read_slice
+from shardwright.inventory.types import PodUsage
 from shardwright.models.errors import UnreadableModel
 from shardwright.models.parse import parse_config
 from shardwright.models.profile import ModelProfile
@@ -99,16 +102,35 @@ def read_inventory(documents: list[Document], path: Path | None = None, expected
     if path and not declared and not any(document.get("kind") == "Node" for document in documents):
         raise fail(f"{path} holds {_held(documents)}, no Node: give the output of kubectl get nodes,pods -A -o yaml")
     facts, skipped = [], []
+    book = _device_book(documents)
     for document in documents:
         if document.get("kind") == "Node":
-            node = read_node(document)
+            node = read_node(document, book.offered(_name(document)))
             if isinstance(node, SkippedNode):
                 skipped.append(node)
             else:
                 facts.append(node)
-    usage = (read_usage(document) for document in documents if document.get("kind") == "Pod")
+    usage = [read_usage(document) for document in documents if document.get("kind") == "Pod"]
+    usage += [PodUsage("claims", one.name, tuple(sorted(book.claimed_on(one.name).items()))) for one in facts]
     inventory = build_inventory(facts, skipped, [pod for pod in usage if pod])
     return with_expected(inventory, declared, (*facts, *skipped))
+
+
+def _device_book(documents: list[Document]) -> DeviceBook:
+    """GPUs that ResourceSlices among the documents offer, and ResourceClaims hold."""
+    book = DeviceBook()
+    for document in documents:
+        if document.get("kind") == "ResourceSlice":
+            book.put_slice(_name(document), read_slice(document))
+    for number, document in enumerate(documents):
+        if document.get("kind") == "ResourceClaim":
+            book.put_claim((_name(document), str(number)), read_claim(document))
+    return book
+
+
+def _name(document: Document) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
 
 
 def _declared(documents: list[Document], path: Path | None, expected: Path | None) -> tuple[ExpectedPool, ...]:

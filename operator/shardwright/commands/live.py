@@ -1,10 +1,10 @@
-"""Nodes and pods of the cluster that kubectl would talk to, read once. Writes nothing."""
+"""Nodes, pods and claimable devices of the cluster that kubectl would talk to, read once. Writes nothing."""
 
 import asyncio
 from typing import Any
 
 from shardwright.cluster.client import ApiClient, ApiError
-from shardwright.cluster.kinds import NODE, POD, Kind
+from shardwright.cluster.kinds import NODE, POD, RESOURCE_CLAIM, RESOURCE_SLICE, Kind
 from shardwright.cluster.login import LoginError, login
 from shardwright.commands.documents import fail
 
@@ -23,7 +23,10 @@ def read_cluster() -> list[dict[str, Any]]:
 
 async def _read() -> list[dict[str, Any]]:
     async with ApiClient(await login()) as client:
-        return [*await _all(client, NODE), *await _all(client, POD)]
+        seen = [*await _all(client, NODE), *await _all(client, POD)]
+        if await client.serves(RESOURCE_SLICE.api_version):
+            seen += [*await _all(client, RESOURCE_SLICE), *await _all(client, RESOURCE_CLAIM)]
+        return seen
 
 
 async def _all(client: ApiClient, kind: Kind) -> list[dict[str, Any]]:

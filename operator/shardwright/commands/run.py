@@ -111,8 +111,8 @@ class _Operator:
         begun = asyncio.Event()
         taking = asyncio.create_task(self._take_signals_back(begun))
         await kopf.operator(
-            registry=handlers.registry(controller.observe, identity),
-            settings=handlers.settings(),
+            registry=handlers.registry(controller.observe, identity, controller.watched),
+            settings=handlers.settings(controller.watched),
             standalone=True,
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,

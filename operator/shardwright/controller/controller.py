@@ -6,7 +6,7 @@ bug in one reconcile marks its own deployment and no other.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,7 @@ from shardwright.cluster.apply import Writer, read_config_map
 from shardwright.cluster.claims import HOW_TO_RELEASE, access_modes, single_node_claims
 from shardwright.cluster.client import ApiClient, ApiError
 from shardwright.cluster.kinds import Kind
-from shardwright.cluster.resync import WATCHED, relist
+from shardwright.cluster.resync import WATCHED, relist, served
 from shardwright.cluster.store import Change, Key, Store
 from shardwright.controller.gpus import DeploymentGpus, Fleet, bound_nodes
 from shardwright.controller.hub import HubFacts
@@ -89,7 +89,9 @@ class Controller:
         self._woken: set[str] = set()
         self._wake_all = False
         self._wake_timer: asyncio.TimerHandle | None = None
-        self._listing = {kind.name: asyncio.Lock() for kind in WATCHED}
+        self.watched: Sequence[Kind] = WATCHED
+        """Kinds that this cluster serves; known after `start`."""
+        self._listing = {kind.name: asyncio.Lock() for kind in kinds.BY_NAME.values()}
         self._relist_due: dict[str, asyncio.TimerHandle] = {}
         self._relisting: set[asyncio.Task[None]] = set()
 
@@ -97,7 +99,9 @@ class Controller:
 
     async def start(self) -> None:
         """List everything, so that promises are known before anything is planned. Raises ApiError."""
-        for kind in WATCHED:
+        self.watched = await served(self._client)
+        self.store.watches_devices = kinds.RESOURCE_SLICE in self.watched
+        for kind in self.watched:
             await relist(self._client, self.store, kind, self._settings.namespaces, lambda _: None)
         self._fleet.node_changed()
         for node in self.store.nodes().values():
@@ -120,7 +124,7 @@ class Controller:
         """Enqueue whom a change concerns."""
         if change.key is not None:
             self._follow(kind, change.key)
-        if kind is kinds.NODE and change.node is not None:
+        if kind in {kinds.NODE, kinds.RESOURCE_SLICE} and change.node is not None:
             self._fleet.node_changed()
             self._wake(self.ledger.seated(change.node), waiting=True)
             self._news.tell_of_node(self.store.node(change.node), self._now())
@@ -138,7 +142,7 @@ class Controller:
 
     async def resync(self) -> None:
         """List all kinds, evict what is gone, and look at every deployment once. Raises ApiError."""
-        for kind in WATCHED:
+        for kind in self.watched:
             await self._relist(kind)
         for key, memory in self._memories.items():
             memory.facts = None

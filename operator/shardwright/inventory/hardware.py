@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shardwright.catalog.types import Vendor
 from shardwright.inventory import clouds
 from shardwright.inventory.raw import number, quantity, whole
-from shardwright.inventory.resources import MIG_PREFIX, SHARED_SUFFIX, WHOLE, is_gpu_resource
+from shardwright.inventory.resources import CLAIMED, MIG_PREFIX, SHARED_SUFFIX, WHOLE, is_gpu_resource
 
 _MIB = 1 << 20
 _LARGEST_GPU_MIB = 1 << 23
@@ -71,7 +71,8 @@ class Hardware:
     @property
     def resource(self) -> str | None:
         """The resource of whole GPUs that has the most of them."""
-        known = [(count, -list(WHOLE).index(name), name) for name, count in self.allocatable if name in WHOLE and count]
+        order = (*WHOLE, *CLAIMED)
+        known = [(count, -order.index(name), name) for name, count in self.allocatable if name in order and count]
         return max(known)[2] if known else None
 
     @property

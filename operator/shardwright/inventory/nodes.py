@@ -3,13 +3,15 @@
 The same Node with another heartbeat gives equal facts. Knows no pod and no other node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from shardwright.api.reasons import Reason
 from shardwright.inventory import clouds
 from shardwright.inventory.annotations import KEYS, LONGEST, Links, read_links
+from shardwright.inventory.claims import Claimable, with_devices, with_roots
 from shardwright.inventory.devices import Devices, devices_of
 from shardwright.inventory.hardware import Hardware, read_hardware
 from shardwright.inventory.host import Host, Offer, peer_to_peer, read_offer
@@ -17,7 +19,8 @@ from shardwright.inventory.links import node_links, node_network
 from shardwright.inventory.raw import at, mapping, sequence, text, texts
 from shardwright.inventory.refusals import UnusableNodeError, insist_on_gpus, insist_on_state, is_unreachable
 from shardwright.inventory.resources import is_network_resource
-from shardwright.inventory.types import Islands, NodeFacts, PoolNode, PoolTraits, SkippedNode
+from shardwright.inventory.slices import Device
+from shardwright.inventory.types import ClaimAsk, Islands, NodeFacts, PoolNode, PoolTraits, SkippedNode
 
 VOLATILE_LABELS = frozenset({"nvidia.com/gfd.timestamp"})
 """Rewritten as time passes: no part of what a node is."""
@@ -31,26 +34,29 @@ IDENTITY_LABELS = (
 """Labels that may single out a pool for the scheduler, best first."""
 
 
-def read_node(node: Mapping[str, Any]) -> NodeFacts | SkippedNode:
-    """Reduce a Node to what planning depends on: hashable, small, and equal as long as nothing of that changed."""
+def read_node(node: Mapping[str, Any], devices: Sequence[Device] = ()) -> NodeFacts | SkippedNode:
+    """Reduce a Node to what planning depends on: hashable, small, and equal as long as nothing of that changed.
+
+    `devices` are those that ResourceSlices offer on it.
+    """
     name = text(at(node, "metadata", "name"))
     try:
-        return _facts(name, node)
+        return _facts(name, node, devices)
     except UnusableNodeError as error:
         labels = () if error.reason is Reason.NO_GPU else _lasting(texts(at(node, "metadata", "labels")))
         return SkippedNode(name, error.reason, error.message, labels, unreachable=is_unreachable(node))
 
 
-def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
+def _facts(name: str, node: Mapping[str, Any], offered: Sequence[Device]) -> NodeFacts:
     labels, annotations = texts(at(node, "metadata", "labels")), texts(at(node, "metadata", "annotations"))
     allocatable = mapping(at(node, "status", "allocatable"))
-    hardware = read_hardware(labels, annotations, allocatable)
+    hardware, claimable, claimed = with_devices(read_hardware(labels, annotations, allocatable), offered)
     insist_on_gpus(hardware)
     insist_on_state(node)
     devices, notes = devices_of(hardware)
     said = tuple((key, annotations[key][:LONGEST]) for key in KEYS if key in annotations)
-    links = _links(said, _physical(hardware, devices.count))
-    traits, guesses = _traits(devices, links, _network_resources(allocatable))
+    links, rooted = with_roots(_links(said, _physical(hardware, devices.count)), claimable, devices.product.link)
+    traits, guesses = _traits(devices, links, _network_resources(allocatable), claimable)
     nvlink_domain = links.nvlink_domain or hardware.clique or clouds.first(labels, clouds.NVLINK_DOMAINS)
     return NodeFacts(
         node=PoolNode(
@@ -65,7 +71,7 @@ def _facts(name: str, node: Mapping[str, Any]) -> NodeFacts:
         ),
         traits=traits,
         identity=tuple((key, labels[key]) for key in IDENTITY_LABELS if key in labels),
-        notes=(*notes, *guesses, *links.problems),
+        notes=(*notes, *claimed, *rooted, *guesses, *links.problems),
         host=_host(traits, links, read_offer(allocatable)),
     )
 
@@ -86,7 +92,7 @@ def _links(said: tuple[tuple[str, str], ...], gpus: int) -> Links:
 
 @lru_cache(maxsize=4096)
 def _traits(
-    devices: Devices, said: Links, network_resources: tuple[tuple[str, str], ...]
+    devices: Devices, said: Links, network_resources: tuple[tuple[str, str], ...], claimable: Claimable | None
 ) -> tuple[PoolTraits, tuple[str, ...]]:
     """Everything that nodes of one pool share; through the cache alike nodes share one object, which groups fast."""
     links = node_links(said, devices.product, devices.count, multi_gpu=devices.multi_gpu)
@@ -105,7 +111,8 @@ def _traits(
         network=network.kind,
         network_bandwidth=network.bandwidth,
         multi_gpu=devices.multi_gpu,
-        linked_by_annotation=links.annotated,
+        linked_by_annotation=links.annotated and claimable is None,
+        claim=_ask(claimable, islands),
     )
     return traits, (*links.assumptions, *trimmed, *network.assumptions)
 
@@ -126,6 +133,13 @@ def _host(traits: PoolTraits, said: Links, offer: Offer) -> Host:
         memory_bytes=offer.memory_bytes,
         peer_to_peer=peer_to_peer(traits.link, traits.product),
     )
+
+
+def _ask(claimable: Claimable | None, islands: Islands) -> ClaimAsk | None:
+    """How pods claim the GPUs; by an attribute that islands share only where it is what the islands are."""
+    if claimable is None:
+        return None
+    return claimable.ask if claimable.islands == islands else replace(claimable.ask, same="")
 
 
 def _trim(islands: Islands, gpus: int) -> tuple[Islands, tuple[str, ...]]:

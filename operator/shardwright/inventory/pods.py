@@ -5,7 +5,7 @@ from typing import Any
 
 from shardwright.api import labels
 from shardwright.inventory.raw import at, mapping, number, sequence, text, texts, whole
-from shardwright.inventory.resources import is_gpu_resource
+from shardwright.inventory.resources import CLAIMED, is_gpu_resource
 from shardwright.inventory.types import PodUsage
 
 
@@ -35,7 +35,15 @@ def read_usage(pod: Mapping[str, Any]) -> PodUsage | None:
 
 def requested_devices(pod: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     """(resource, count) of all GPUs that a pod asks for, bound to a node or not; sorted, counts above zero."""
-    return tuple(sorted((name, count) for name, count in _requested(mapping(at(pod, "spec"))).items() if count > 0))
+    wanted = {**_requested(mapping(at(pod, "spec"))), **_claimed(pod)}
+    return tuple(sorted((name, count) for name, count in wanted.items() if count > 0))
+
+
+def _claimed(pod: Mapping[str, Any]) -> dict[str, int]:
+    """GPUs that a pod of ours claims by attribute, as it says itself; those of others count with their claims."""
+    device_class, _, count = texts(at(pod, "metadata", "annotations")).get(labels.CLAIMED_GPUS, "").partition("=")
+    ours = labels.DEPLOYMENT in texts(at(pod, "metadata", "labels"))
+    return {device_class: number(count) or 0} if ours and device_class in CLAIMED else {}
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:

@@ -138,6 +138,7 @@ def _pool(name: str, traits: PoolTraits, members: Sequence[NodeFacts], held: _He
         assumptions=_notes(members),
         outer_islands=traits.outer_islands,
         multi_gpu=traits.multi_gpu,
+        claim=traits.claim,
         host=shared_host(member.host for member in members),
     )
 

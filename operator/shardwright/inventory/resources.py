@@ -12,6 +12,12 @@ WHOLE = {
     "gpu.intel.com/i915": Vendor.INTEL,
 }
 """Resource of whole GPUs -> vendor, in the order in which they are looked at."""
+CLAIMED = {
+    "gpu.nvidia.com": "nvidia.com/gpu",
+    "gpu.amd.com": "amd.com/gpu",
+    "gpu.intel.com": "gpu.intel.com/xe",
+}
+"""DeviceClasses of GPUs that pods claim by attributes -> the resource by which taints of such nodes are named."""
 SHARED_SUFFIX = ".shared"
 """The NVIDIA device plugin's default rename of time-shared GPUs."""
 MIG_PREFIX = "nvidia.com/mig-"

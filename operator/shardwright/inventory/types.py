@@ -35,6 +35,17 @@ class PoolNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimAsk:
+    """How a pod claims GPUs where ResourceSlices offer them."""
+
+    device_class: str
+    selectors: tuple[str, ...]
+    """CEL expressions that a device must meet."""
+    same: str = ""
+    """Attribute that the GPUs of one island share; empty where islands are not told by one."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolTraits:
     """What all nodes of a pool have in common; two nodes are alike for planning exactly if these are equal."""
 
@@ -51,6 +62,7 @@ class PoolTraits:
     network_bandwidth: int
     multi_gpu: bool
     linked_by_annotation: bool
+    claim: ClaimAsk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,10 @@ class Pool:
     """False for MIG slices: no two of them may work on one replica, whatever `islands` says."""
     host: Host = NOTHING_KNOWN
     """What its nodes have besides GPUs, as far as all of them have it."""
+    claim: ClaimAsk | None = None
+    """How pods ask for its GPUs where not by count of an extended resource."""
     expected: str = ""
+    """The declared pool whose nodes do not exist yet; its `nodes` are those that an autoscaler may still add."""
 
     @property
     def free_gpus(self) -> int:

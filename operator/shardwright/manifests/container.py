@@ -6,6 +6,7 @@ from typing import Any
 from shardwright.api.spec import InferenceDeploymentSpec, PodTemplateSpec
 from shardwright.engines.program import FILES_PATH, PodProgram, Probe, Variable, Volume
 from shardwright.inventory.resources import is_network_resource
+from shardwright.manifests.claims import container_resources
 from shardwright.plan.types import Placement
 
 CONTAINER = "engine"
@@ -64,8 +65,8 @@ def resources(user: Mapping[str, Any], program: PodProgram, placement: Placement
     """
     limits, asked = dict(user.get("limits") or {}), dict(user.get("requests") or {})
     devices = {name: str(count) for name, count in program.devices}
-    gpus = {placement.gpu_resource: str(placement.layout.gpus_per_pod)}
-    result = {key: value for key, value in user.items() if key not in ("limits", "requests")}
+    gpus, claims = container_resources(placement)
+    result = {key: value for key, value in user.items() if key not in ("limits", "requests")} | claims
     result["limits"] = _without_nothing({**devices, **limits, **gpus})
     named = limits.keys() | asked.keys()
     ours = {name: amount for name, amount in program.requests if name not in named}

@@ -42,6 +42,8 @@ def plan_hash(template: Mapping[str, Any], program: PodProgram) -> str:
     engine["resources"] = _without_ours(container["resources"], program)
     around = {key: pod.get(key) for key in POD_KEYS}
     around["initContainers"] = _before(pod, program)
+    if pod.get("resourceClaims"):
+        around["resourceClaims"] = pod["resourceClaims"]
     files = [file for file in program.files if file[0] not in OWN_FILES]
     return f"{HASH_VERSION}-{digest([engine, around, files])}"
 

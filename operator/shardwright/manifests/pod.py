@@ -9,6 +9,7 @@ from shardwright.api.spec import InferenceDeploymentSpec
 from shardwright.engines.program import PodProgram, Volume
 from shardwright.manifests import names
 from shardwright.manifests.affinity import affinity, tolerations
+from shardwright.manifests.claims import pod_annotations, pod_claims, taint_key
 from shardwright.manifests.container import container
 from shardwright.manifests.identity import ReplicaContext
 from shardwright.manifests.metadata import base_labels
@@ -23,13 +24,14 @@ def pod_template(context: ReplicaContext, program: PodProgram) -> dict[str, Any]
     return {
         "metadata": {
             "labels": {**(template.labels or {}), **pod_labels(context)},
-            "annotations": {**(template.annotations or {}), **incarnation},
+            "annotations": {**(template.annotations or {}), **incarnation, **pod_annotations(context.placement)},
         },
         "spec": {
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": program.grace_seconds,
             **_scheduling(context),
+            **pod_claims(context),
             **_identity(context.spec),
             **_before(context, program, engine["resources"]),
             "containers": [engine],
@@ -61,7 +63,7 @@ def _scheduling(context: ReplicaContext) -> dict[str, Any]:
     said: dict[str, Any] = {
         "nodeSelector": dict(wish.node_selector or {}),
         "affinity": affinity(context, template.affinity),
-        "tolerations": tolerations(wish, context.placement.gpu_resource, patience),
+        "tolerations": tolerations(wish, taint_key(context.placement), patience),
         "topologySpreadConstraints": [dict(fragment) for fragment in template.topology_spread_constraints or ()],
         "priorityClassName": wish.priority_class_name,
         "schedulerName": wish.scheduler_name,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands, Priority
 from shardwright.inventory import Inventory
+from shardwright.inventory.types import ClaimAsk
 from shardwright.plan import explain
 from shardwright.plan.demand import Demand, demand_of
 from shardwright.plan.losses import Loss, loss, losses_of, nearest_first
@@ -44,6 +45,8 @@ def _unplaced(request: PlanRequest, tried: Sequence[Tried], crossing: bool) -> R
     if any(site.room_for(fit.room_key) and not site.quota(request, fit.layout) for site, fit in fits):
         return Reason.QUOTA_EXCEEDED
     return Reason.WAITING_FOR_GPUS if any(each.fits for each in tried) else Reason.NO_LAYOUT
+
+
 def ranking(request: PlanRequest, inventory: Inventory) -> tuple[Option, ...]:
     """Every layout that could be placed, best first, by the attempt that `choose` takes; empty where none can."""
     question, sites = question_of(request), [site_of(pool, request) for pool in inventory.pools]
@@ -153,8 +156,16 @@ def _placement(option: Option, placed: int) -> Placement:
         pool_selector=pool.selector,
         pool_nodes=() if pool.selector else tuple(node.name for node in pool.nodes),
         host=pool.host,
+        claim=_claim(option),
         expected=pool.expected,
     )
+
+
+def _claim(option: Option) -> ClaimAsk | None:
+    """How pods claim their GPUs; those of a tensor group from one island, where the layout keeps to islands."""
+    ask, layout = option.pool.claim, option.fit.layout
+    within = 1 < layout.tensor <= layout.gpus_per_pod and not option.fit.crosses_island
+    return ask if ask is None or within else replace(ask, same="")
 
 
 def _slower(

@@ -165,7 +165,8 @@ def assumptions(option: Option) -> tuple[str, ...]:
     found = []
     pool, layout = option.pool, option.fit.layout
     whole_node = layout.gpus_per_pod == pool.gpus_per_node
-    if layout.tensor > 1 and len(pool.islands) > 1 and not whole_node and not option.fit.crosses_island:
+    exactly = pool.claim is not None and bool(pool.claim.same)
+    if layout.tensor > 1 and len(pool.islands) > 1 and not (whole_node or exactly or option.fit.crosses_island):
         found.append(
             f"the device plugin gives a pod that asks for {layout.gpus_per_pod} GPUs well-linked ones: "
             "Kubernetes lets a pod ask for a number, not for an island"

@@ -9,6 +9,7 @@ from functools import lru_cache
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands, EngineName, Priority, Toleration
 from shardwright.inventory.host import NOTHING_KNOWN, Host
+from shardwright.inventory.types import ClaimAsk
 from shardwright.models.profile import ModelProfile
 
 
@@ -178,10 +179,14 @@ class Placement:
     pool_nodes: tuple[str, ...] = ()
     host: Host = NOTHING_KNOWN
     """What the pool's nodes have besides GPUs, at the time of the plan; engines are told of it."""
+    claim: ClaimAsk | None = None
+    """How pods ask for their GPUs where not by count of `gpu_resource`."""
     expected: str = ""
+    """The declared pool whose nodes do not exist when this is planned; they are asked for by `pool_selector` alone."""
 
     @property
     def awaited_nodes(self) -> tuple[str, ...]:
+        """Nodes of the planned replicas that an autoscaler must add, each once."""
         return tuple(dict.fromkeys(n for nodes in self.replica_nodes for n in nodes)) if self.expected else ()
 
 

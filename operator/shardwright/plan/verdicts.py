@@ -23,13 +23,14 @@ MOST_TIMES_THE_FEWEST = 4
 """How many times the GPUs that just hold a model a replica over several pods may take."""
 CONTEXT_REASONS = frozenset({Reason.KV_CACHE_TOO_SMALL, Reason.CONTEXT_TOO_LONG})
 """Refusals that a shorter context may lift."""
+_SLICES = "GPU slices in a replica"
 _CONTEXT_STEP = 1024
 """A shortened context is rounded down to a multiple of this: a number that people can remember."""
 
 
 def kind_of(pool: Pool) -> Pool:
     """The pool without its identity: what verdicts depend on."""
-    return replace(pool, name="", nodes=(), selector=(), host=NOTHING_KNOWN, assumptions=(), expected="")
+    return replace(pool, name="", nodes=(), selector=(), host=NOTHING_KNOWN, assumptions=(), claim=None, expected="")
 
 
 def question_of(request: PlanRequest) -> PlanRequest:
