@@ -90,9 +90,10 @@ def test_what_the_engine_refuses_is_named_in_status(installed: Installed):
 
     def ends_again_and_again() -> bool:
         state = installed.replica("broken", namespace, ready=False)
-        return state.get("reason") in {"CrashLoop", "PodRestarted", "RestartBudgetSpent", "OutOfMemory"}
+        told = state.get("reason") in {"GpuOutOfMemory", "RestartBudgetSpent"}
+        return told and "CUDA out of memory. Tried to allocate 1.16 GiB" in state.get("message", "")
 
-    eventually(ends_again_and_again, within_seconds=90, what="status says that the pod ends again and again")
+    eventually(ends_again_and_again, within_seconds=90, what="status names what stands above the parent's traceback")
     assert not leader_pods(installed, "broken", namespace, ready=True)
 
 
