@@ -45,6 +45,13 @@ class LiveReplica:
         """Of the set, empty where there is none."""
         return str(self.annotation(labels.PLAN_HASH))
 
+    @cached_property
+    def running_plan_hash(self) -> str:
+        """Of the pods, which is older than the set's while a rollout replaces them; the set's where they differ."""
+        notes = [raw["metadata"].get("annotations") or {} for raw, pod in self.pods if not pod.terminating]
+        hashes = {str(note.get(labels.PLAN_HASH, "")) for note in notes}
+        return hashes.pop() if len(hashes) == 1 else self.plan_hash
+
     def annotation(self, key: str) -> str:
         """One annotation of the set."""
         return str(((self.set or {}).get("metadata", {}).get("annotations") or {}).get(key, ""))

@@ -61,7 +61,7 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
         group_size=plan.placements[seat.placement_index].layout.nodes_per_replica,
         incarnation=found.incarnation,
         pods=tuple(pod for _, pod in found.pods),
-        plan_hash=found.plan_hash,
+        plan_hash=found.running_plan_hash,
         forecast=_forecast(plan.placements[seat.placement_index].memory),
     )
     state = health(observed)
@@ -128,7 +128,7 @@ def _uids(live: LiveReplica) -> frozenset[str]:
 def formed(replicas: list[Replica]) -> dict[int, Formed]:
     """Groups of several pods that are whole now; those that are not keep what is known of them."""
     return {
-        one.seat.replica: Formed(one.life.incarnation, _uids(one.live), one.live.plan_hash)
+        one.seat.replica: Formed(one.life.incarnation, _uids(one.live), one.live.running_plan_hash)
         for one in replicas
         if one.seen.group_size > 1 and one.ready
     }

@@ -79,7 +79,7 @@ class ObservedReplica:
     forecast: str = ""
     """What the plan foresees of GPU memory, in words; told where memory is the trouble."""
     plan_hash: str = ""
-    """Of its set; empty where there is none."""
+    """What its pods run; what its set asks for where it has none, or unlike ones."""
 
     @property
     def leader(self) -> ObservedPod | None:
