@@ -71,6 +71,12 @@ def test_it_is_discovered(control_plane, served):
     assert [resource["name"] for resource in resources] == [QUEUE_DEPTH_METRIC, REQUESTS_IN_HAND_METRIC]
 
 
+def test_a_namespace_can_be_deleted_while_it_is_served(control_plane, served):
+    """The namespace controller waits for ever while any part of discovery is stale."""
+    name = control_plane.make_namespace()
+    control_plane.kubectl.run("delete", "namespace", name, "--timeout=100s", timeout_seconds=110)
+
+
 @pytest.mark.parametrize(
     ("asked", "figure", "words"),
     [

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 CONFIG_MAP_PATH = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 REVIEW_PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
+AUTHENTICATED, ANONYMOUS = "system:authenticated", "system:anonymous"
+
 JsonObject = Mapping[str, Any]
 ApiRequest = Callable[[str, str, JsonObject | None], Awaitable[tuple[int, JsonObject]]]
 """`(method, path, body) -> (status, answer)`; status 0 = no answer. The body of a PATCH is a merge patch."""
@@ -97,9 +99,19 @@ def authenticate(trust: FrontProxy, certificate: Mapping[str, Any] | None, heade
     return User(
         name=name,
         uid=next(iter(_values(lowered, trust.uid_headers)), ""),
-        groups=tuple(_values(lowered, trust.group_headers)),
+        groups=_with_authenticated(name, _values(lowered, trust.group_headers)),
         extra=_extra(lowered, trust.extra_prefixes),
     )
+
+
+def _with_authenticated(name: str, groups: list[str]) -> tuple[str, ...]:
+    """Add the group of all who are known, as every extension server does.
+
+    The API server reads discovery as a user without groups; refused, it calls the API stale, and no namespace of the
+    cluster can be deleted while a part of its discovery is stale.
+    """
+    known = name == ANONYMOUS or AUTHENTICATED in groups
+    return tuple(groups) if known else (*groups, AUTHENTICATED)
 
 
 def _values(headers: list[tuple[str, str]], names: tuple[str, ...]) -> list[str]:

@@ -123,3 +123,17 @@ async def test_an_answer_is_remembered_for_a_while_per_user_and_thing():
         now[0] = second
         assert await reviewer.allows(User(user), namespace=namespace, verb="list")
     assert len(judge.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "expected"),
+    [
+        ("system:kube-aggregator", (), ("system:authenticated",)),
+        ("a", ("system:authenticated", "b"), ("system:authenticated", "b")),
+        ("a", ("b",), ("b", "system:authenticated")),
+        ("system:anonymous", ("system:unauthenticated",), ("system:unauthenticated",)),
+    ],
+)
+def test_whoever_is_known_is_in_the_group_of_all_who_are(name, groups, expected):
+    headers = [("X-Remote-User", name), *(("X-Remote-Group", group) for group in groups)]
+    assert authenticate(TRUST, certificate("front-proxy-client"), headers).groups == expected
