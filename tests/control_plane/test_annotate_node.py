@@ -173,3 +173,20 @@ def written_at(cluster: ControlPlane) -> list[str]:
     text = cluster.kubectl.run("get", "node", "bridged", "-o", "json", "--show-managed-fields")
     entries = json.loads(text)["metadata"]["managedFields"]
     return [entry["time"] for entry in entries if entry["manager"] == "shardwright-annotate-node"]
+
+
+def test_the_daemonset_goes_to_nodes_with_gpus(cluster: ControlPlane, identity: ControlPlane) -> None:
+    cluster.add_node("plain")
+    chart = cluster.rendered_chart("shardwright-system", "--set", "annotateNodes.enabled=true")
+    daemons = next(item for item in chart if item["kind"] == "DaemonSet")
+    cluster.kubectl.apply(daemons)
+    try:
+        eventually(
+            lambda: (
+                {pod["spec"].get("nodeName") for pod in cluster.kubectl.list("pods", "shardwright-system")}
+                == {"bridged", "other"}
+            ),
+            what="a pod on each node with GPUs, and on no other",
+        )
+    finally:
+        cluster.kubectl.run("delete", "daemonset", ACCOUNT, "-n", "shardwright-system")
