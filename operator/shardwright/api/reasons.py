@@ -74,6 +74,7 @@ class Reason(StrEnum):
     NO_LAYOUT = "NoLayout"
     WAITING_FOR_GPUS = "WaitingForGpus"
     WAITING_FOR_NODES = "WaitingForNodes"
+    PLACEMENT_YIELDED = "PlacementYielded"
     NODE_LOST = "NodeLost"
     NODE_DRAINING = "NodeDraining"
     BETTER_LAYOUT_KNOWN = "BetterLayoutKnown"

@@ -140,9 +140,19 @@ class Store:
         stored = self._objects[kinds.DEPLOYMENT.name].get(key)
         return stored.uid if stored else None
 
+    def key_of(self, uid: str) -> Key | None:
+        """Where the InferenceDeployment with that UID is."""
+        found = self._objects[kinds.DEPLOYMENT.name].items()
+        return next((key for key, stored in found if stored.uid == uid), None)
+
     def held(self) -> Mapping[tuple[str, str], int]:
         """GPUs that pods hold, by node and resource."""
         return self._held
+
+    def usage_on(self, node: str) -> list[PodUsage]:
+        """What pods hold on a node. Walks all pods: for rare questions."""
+        pods = self._objects[kinds.POD.name].values()
+        return [stored.usage for stored in pods if stored.usage and stored.usage.node == node]
 
     def usage(self, key: Key) -> list[PodUsage]:
         """What the deployment's own pods hold."""

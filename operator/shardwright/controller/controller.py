@@ -148,10 +148,10 @@ class Controller:
             memory.facts = None
             memory.claims = None
             memory.refused.clear()
+            memory.better = None
             self.queue.add(key)
 
     # Reconciles
-            memory.better = None
 
     async def reconcile(self, key: Key) -> None:
         """Bring one deployment to what it should be; never raises."""
@@ -204,10 +204,11 @@ class Controller:
         self._verify(key, memory, seen, decision)
         memory.waiting = decision.waiting
         memory.formed.update(decision.formed)
+        memory.yielded = memory.yielded if decision.yielded is None else decision.yielded
+        memory.better = memory.better if decision.better is None else decision.better
         return seen, decision
 
     def _verify(self, key: Key, memory: Memory, seen: Observed, decision: Decision) -> None:
-        memory.better = memory.better if decision.better is None else decision.better
         """Remember which live objects need no comparison until they or the wish change."""
         fingerprints = self.store.fingerprints(key)
         due = {name_of(write.document) for write in (*decision.keep, *decision.apply)}
@@ -226,10 +227,11 @@ class Controller:
             facts=facts,
             takes_name=lambda kind, name: self.store.takes_name(kind, key[0], name),
             formed=dict(memory.formed),
+            yielded=memory.yielded,
+            better=memory.better,
             verified=self._verified(key, memory),
             stubborn=dict(memory.stubborn),
             refused=dict(memory.refused),
-            better=memory.better,
         )
 
     def _verified(self, key: Key, memory: Memory) -> dict[ChildName, str]:

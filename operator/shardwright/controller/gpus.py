@@ -7,6 +7,7 @@ from dataclasses import replace
 from shardwright.api.expected import ExpectedPool
 from shardwright.api.reasons import Reason
 from shardwright.cluster.store import Key, Store
+from shardwright.controller.rivals import Rivals
 from shardwright.inventory import (
     Expectation,
     Inventory,
@@ -81,6 +82,7 @@ class DeploymentGpus:
         self._ledger = ledger
         self._key = key
         self._uid = uid
+        self._rivals = Rivals(store, ledger)
 
     @property
     def fleet(self) -> Inventory:
@@ -133,7 +135,10 @@ class DeploymentGpus:
         return isinstance(self._fleet.node(name), NodeFacts)
 
     def has_room(self, replica: int, node: str, gpus: int) -> bool:
-        """Whether so many GPUs are left on the node besides others' pods and older deployments' promises."""
+        """Whether so many GPUs are left on the node besides others' pods and older deployments' promises.
+
+        Pods that go by themselves do not count, those of younger half-placed groups among them.
+        """
         facts = self._fleet.node(node)
         if not isinstance(facts, NodeFacts):
             return False
@@ -146,7 +151,23 @@ class DeploymentGpus:
             if name == resource
         )
         held = self._store.held().get((node, resource), 0) - own
-        return facts.node.gpus - held - self._ledger.promised_to_older(self._uid, node) >= gpus
+        left = facts.node.gpus - held - self._ledger.promised_to_older(self._uid, node)
+        return left >= gpus or left + self._rivals.going(self._uid, replica, node, resource) >= gpus
+
+    def rival(self, replica: int, held: Counter[str], *, patient: bool) -> str:
+        """The older replica that waits for a node which this half-placed one holds, where it had better yield."""
+        older = self._rivals.older(self._uid, replica, held)
+        return older if older and (patient or self._crowded(replica, held)) else ""
+
+    def _crowded(self, replica: int, held: Counter[str]) -> bool:
+        """Whether the pods that are still to be placed have no room on their nodes."""
+        mine = (one for one in self._ledger.reservations(self._uid) if one.replica == replica)
+        return any(
+            not self.has_room(replica, node, count * one.gpus_per_pod)
+            for one in mine
+            for node, count in Counter(one.nodes).items()
+            if held[node] < count
+        )
 
     def quota_room(self, *, standing: bool) -> tuple[QuotaRoom, ...]:
         """What the namespace's ResourceQuotas leave to all replicas of the deployment together."""

@@ -1,8 +1,9 @@
 """What is remembered between two reconciles of one deployment; losing it costs a few requests and nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shardwright.reconcile.types import ChildName, Formed, ModelFacts
+from shardwright.reconcile.types import ChildName, Formed, ModelFacts, Yielded
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class Memory:
     """Hash of the wish and why the API server refused it."""
     formed: dict[int, Formed] = field(default_factory=dict)
     """Groups that were seen whole."""
+    yielded: Mapping[int, Yielded] = field(default_factory=dict)
+    """Groups that let go of what they held, so that others could be placed."""
     facts: ModelFacts | None = None
     facts_of: str = ""
     """Name of the ConfigMap that `facts` were read from."""

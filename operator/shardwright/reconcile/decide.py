@@ -26,6 +26,7 @@ from shardwright.reconcile.stranded import stranded
 from shardwright.reconcile.surge import surge_seats
 from shardwright.reconcile.telling import counted, situation_of, with_status
 from shardwright.reconcile.types import Decision, Deletion, Gpus, Observed, Reservation, Write
+from shardwright.reconcile.yielding import look
 from shardwright.status import Trouble
 
 
@@ -37,10 +38,13 @@ def decide(seen: Observed, gpus: Gpus, settings: ManifestSettings, now: str) -> 
     if seen.deployment["metadata"].get("deletionTimestamp"):
         return Decision()
     live = live_replicas(seen)
-    course = settle(seen, live, gpus)
+    yielding = look(live, seen.yielded, gpus, now)
+    course = settle(seen, live, gpus, yielding.resting)
     if course.active is None:
         return _nothing_runs(seen, course, now)
-    return _run(Scene(seen, live, gpus, settings, now), course, course.active)
+    decision = _run(Scene(seen, live, gpus, settings, now), course, course.active)
+    soonest = _soonest(decision.requeue_after_seconds, yielding.again_in_seconds)
+    return replace(decision, yielded=yielding.remembered, requeue_after_seconds=soonest)
 
 
 def _nothing_runs(seen: Observed, course: Course, now: str) -> Decision:

@@ -98,6 +98,11 @@ class Ledger:
             if other != uid and self._accounts[other].age < account.age
         )
 
+    def age(self, uid: str) -> Age | None:
+        """How old a deployment is that holds or was promised anything."""
+        account = self._accounts.get(uid)
+        return account.age if account else None
+
     def promisees(self, node: str) -> set[str]:
         """Deployments that were promised GPUs of a node and do not hold them yet."""
         return set(self._by_node.get(node, ()))

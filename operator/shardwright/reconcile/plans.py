@@ -5,7 +5,7 @@ only where the user asked for that; else the better one is named.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shardwright.api.problems import FieldProblem
 from shardwright.api.spec import Replan
@@ -50,9 +50,13 @@ class Course:
     kept_number: int = 0
     better: str | None = None
     """The better layout that is possible, in words; empty = none, None = nobody looked."""
+    resting: Mapping[int, str] = field(default_factory=dict)
+    """Replicas that get no nodes at present, and why."""
 
 
-def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Course:
+def settle(
+    seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus, resting: Mapping[int, str] | None = None
+) -> Course:
     """Judge the live spec, and find plan and seats for what is acted on."""
     metadata = seen.deployment["metadata"]
     raw = seen.deployment.get("spec")
@@ -61,9 +65,10 @@ def settle(seen: Observed, live: Mapping[int, LiveReplica], gpus: Gpus) -> Cours
     ask = wanted(raw if isinstance(raw, Mapping) else {}, seen.deployment.get("status") or {})
     before = _restore(kept)
     if isinstance(verdict, Accepted):
-        course = _with_live_spec(Course(verdict, (), better=seen.better), kept, before, ask, live, gpus)
+        course = Course(verdict, (), better=seen.better, resting=resting or {})
+        course = _with_live_spec(course, kept, before, ask, live, gpus)
     else:
-        course = Course(None, verdict, wanted=ask.count or 0)
+        course = Course(None, verdict, wanted=ask.count or 0, resting=resting or {})
         if before and kept:
             course = _stay(replace(course, active=before), before, kept.plan, ask, live, gpus)
     return replace(course, kept_number=kept_number)
@@ -88,7 +93,8 @@ def _with_live_spec(
         course = _stay(replace(course, active=accepted), accepted, kept.plan, ask, live, gpus)
         if accepted.raw != kept.spec or accepted.files != kept.files:
             course = replace(course, to_keep=Kept(accepted.raw, accepted.files, kept.plan))
-        if not (course.seating.waiting and not course.seating.seats and _may_replan(accepted)):
+        idle = course.seating.waiting and not course.seating.seats and not course.seating.resting
+        if not (idle and _may_replan(accepted)):
             return _with_better(course, accepted, kept.plan, ask, live, gpus)
     plan = choose(_question(accepted, ask, gpus), gpus.inventory(free_replicas=None))
     if plan.placements:
@@ -125,7 +131,7 @@ def _stay(
     return replace(
         course,
         plan=plan,
-        seating=keep_seats(ids, live, plan, active.request, gpus),
+        seating=keep_seats(ids, live, plan, active.request, gpus, resting=course.resting),
         wanted=count,
         derived_replicas=number.derived,
         write_replicas=count if ask.count is None else None,

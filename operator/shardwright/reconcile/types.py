@@ -1,5 +1,6 @@
 """What a reconcile sees and what it decides, as frozen values."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -41,6 +42,12 @@ class Gpus(Protocol):
     def fleet(self) -> Inventory:
         """All pools as they were if every GPU were free."""
 
+    def rival(self, replica: int, held: Counter[str], *, patient: bool) -> str:
+        """Who goes before a half-placed replica and waits for one of the nodes that it holds; empty = nobody.
+
+        `patient`: it has been half placed for long. Otherwise only where its other pods surely find no room.
+        """
+
     def quota_room(self, *, standing: bool) -> tuple[QuotaRoom, ...]:
         """What ResourceQuotas leave to all replicas of the deployment together; empty where none bounds it.
 
@@ -73,6 +80,18 @@ class Formed:
 
 
 @dataclass(frozen=True, slots=True)
+class Yielded:
+    """A half-placed group let go of what it held."""
+
+    times: int
+    """How often since it was last whole."""
+    until: str
+    """When it is tried again, RFC 3339."""
+    to: str
+    """Who waits for what it held."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything one decision depends on, besides the GPUs."""
 
@@ -88,6 +107,8 @@ class Observed:
     """What still differed after an apply: hash of the wish, and the differences; not tried again while both stay."""
     formed: Mapping[int, Formed] = field(default_factory=dict)
     """Groups that were seen whole, by replica: one that lost such a pod is broken even if another took its name."""
+    yielded: Mapping[int, Yielded] = field(default_factory=dict)
+    """Groups that let go of what they held, by replica."""
     better: str | None = None
     """What was found when a better layout was last looked for, empty for none; None = look for one this time."""
     refused: Mapping[ChildName, tuple[str, str]] = field(default_factory=dict)
@@ -151,6 +172,10 @@ class Decision:
     """All GPUs this deployment wants to hold."""
     formed: Mapping[int, Formed] = field(default_factory=dict)
     """Groups that are whole now."""
+    yielded: Mapping[int, Yielded] | None = None
+    """Groups that let go of what they held, all of them; None = nobody looked."""
+    better: str | None = None
+    """The better layout that is possible, empty for none; None where nobody looked."""
     waiting: bool = False
     """Whether a change of the GPUs could help it: it is woken by every such change."""
     requeue_after_seconds: float | None = None
