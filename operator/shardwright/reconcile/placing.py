@@ -48,6 +48,8 @@ class Seating:
     """Nodes that replicas ran on and that are gone, or that nobody hears from."""
     emptied: Mapping[str, str] = field(default_factory=dict)
     """Nodes that replicas have or had and that are to be emptied, and why."""
+    resting: Mapping[int, str] = field(default_factory=dict)
+    """Replicas that yielded what they held, and why."""
     lacked: str = ""
     """What ResourceQuotas lack for those that wait, in words; empty where no quota holds them up."""
 
@@ -59,17 +61,21 @@ def keep_seats(
     request: PlanRequest,
     gpus: Gpus,
     beside: Sequence[Seat] = (),
+    resting: Mapping[int, str] | None = None,
 ) -> Seating:
     """Seats under a plan that stays: standing replicas keep theirs, new and homeless ones are placed.
 
-    `beside` are other seats of the same deployment, which quotas pay for first.
+    `beside` are other seats of the same deployment, which quotas pay for first. Replicas that rest get none.
     """
     seats: list[Seat] = []
     homeless: list[int] = []
     leaving: dict[int, str] = {}
     lost: set[str] = set()
     emptied: dict[str, str] = {}
+    resting = {id_: why for id_, why in (resting or {}).items() if id_ in ids}
     for id_ in ids:
+        if id_ in resting:
+            continue
         replica = live.get(id_)
         nodes = seat_nodes(replica) if replica else ()
         index = _placement_of(nodes, plan, gpus)
@@ -111,6 +117,7 @@ def keep_seats(
         tuple(id_ for id_ in ids if id_ not in seated),
         tuple(sorted(lost)),
         emptied,
+        resting,
         purse.lacked,
     )
 

@@ -193,7 +193,7 @@ def shown(
         found = live.get(id_) or LiveReplica(id_, None, (), (), 0)
         lost = [node for node in found.told_nodes if node in seating.lost_nodes]
         emptied = [f"node {node} {seating.emptied[node]}" for node in found.told_nodes if node in seating.emptied]
-        reason, message = _why_waiting(lost, emptied, seating)
+        reason, message = _why_waiting(id_, lost, emptied, seating)
         observed = ObservedReplica(
             id_,
             found.told_nodes if lost or emptied else (),
@@ -207,7 +207,9 @@ def shown(
     return (*seated, *waiting)
 
 
-def _why_waiting(lost: list[str], emptied: list[str], seating: Seating) -> tuple[Reason, str]:
+def _why_waiting(id_: int, lost: list[str], emptied: list[str], seating: Seating) -> tuple[Reason, str]:
+    if id_ in seating.resting:
+        return Reason.PLACEMENT_YIELDED, seating.resting[id_]
     if lost:
         return Reason.NODE_LOST, f"node {lost[0]} is gone or cannot be reached, and no other has room"
     if emptied:
