@@ -9,6 +9,8 @@ from fnmatch import translate
 
 Matcher = Callable[[str], bool]
 LAYER = re.compile(r"^.*?\blayers\.(\d+)(?:\.(.*)|(\*.*)|)$")
+ELSEWHERE = re.compile(r"(?:^|\.)(?:mtp|draft|visual|vision|audio)\w*\.")
+"""Towers and draft layers count their own layers: a number there is none of the language model's."""
 SPELLINGS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -32,6 +34,8 @@ SPELLINGS = tuple(
 def localized(pattern: str) -> tuple[int | None, str]:
     """A dotted name or glob as (layer, name below the layer)."""
     found = LAYER.match(pattern)
+    if found and ELSEWHERE.search(pattern[: found.start(1)]):
+        return None, pattern
     if found:
         return int(found.group(1)), canonical(found.group(2) or "*")
     star = re.match(r"^.*?\blayers\.\*\.(.*)$", pattern)

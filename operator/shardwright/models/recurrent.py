@@ -93,8 +93,8 @@ def mamba2(reader: ConfigReader, family: Family) -> Piece:
     size = reader.stated("mamba_head_dim") or reader.stated("mamba_d_head")
     size = size or (reader.integer("head_dim", 0) if alone else 0) or 64
     state_size = reader.stated("ssm_state_size") or reader.stated("mamba_d_state") or reader.integer("state_size", 128)
-    groups = reader.stated("n_groups") or reader.stated("mamba_n_groups") or reader.stated("mamba_ngroups") or 1
-    kernel = reader.stated("conv_kernel") or reader.integer("mamba_d_conv", 4)
+    groups = reader.integer("n_groups", 0) or reader.stated("mamba_n_groups") or reader.stated("mamba_ngroups") or 1
+    kernel = reader.integer("conv_kernel", 0) or reader.integer("mamba_d_conv", 4)
     inner, shared = heads * size, 2 * groups * state_size
     matrices = (
         part(f"{name}.in_proj", 2 * inner + heads, hidden),

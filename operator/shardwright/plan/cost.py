@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt
+from typing import NamedTuple
 
 from shardwright.api.spec import Priority
 from shardwright.catalog.load import gpu_catalog
@@ -43,8 +44,7 @@ _FIXED = 1 << 20
 """One, in the fixed point of `_touched`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A time that grows evenly with a number of tokens: `start + tokens * slope`, slope in picoseconds."""
 
     start_ns: int
@@ -55,8 +55,7 @@ class Line:
         return self.start_ns + tokens * self.slope_ps // 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A link as a group of ranks sees it."""
 
     bandwidth: int
@@ -108,8 +107,10 @@ def island_size(pool: Pool) -> int:
 class Roofline:
     """The times of one cut on one kind of pool; holds what does not change with the batch."""
 
-    def __init__(self, request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecast) -> None:
-        work, product = work_of(request.model), pool.product
+    def __init__(
+        self, request: PlanRequest, product: GpuProduct, layout: Layout, memory: MemoryForecast, paths: "Paths"
+    ) -> None:
+        work = work_of(request.model)
         self.layout, self.work = layout, work
         self.bandwidth = max(1, product.memory_bandwidth) * MEMORY_PERCENT // 100
         self.rate = max(1, _rate(product, work.bits)) * COMPUTE_PERCENT // 100
@@ -126,8 +127,8 @@ class Roofline:
         pairs_rate = max(1, _rate(product, 16)) * COMPUTE_PERCENT // 100
         attention_layers = work.attention_layers // stages or 1
         self.pair_ps = 4 * work.attention_width * attention_layers * _GIGA * 1000 // (layout.tensor * pairs_rate)
-        self.collectives = self._collectives(pool)
-        self.hand_over = self._hand_over(pool)
+        self.collectives = self._collectives(paths)
+        self.hand_over = self._hand_over(paths)
         self.moved_ns = self.collectives.start_ns + self.hand_over.start_ns
 
     def stage_ns(self, tokens: int, cached_tokens: int, attended_pairs: int) -> int:
@@ -179,36 +180,61 @@ class Roofline:
         read = self.expert_bytes * touched // _FIXED
         return max(read * _GIGA // self.bandwidth, tokens * self.expert_token_ps // 1000)
 
-    def _collectives(self, pool: Pool) -> Line:
+    def _collectives(self, paths: "Paths") -> Line:
         """Overhead of the stage's layers and two all-reduces in each.
 
         With data ranks, the expert layers gather and scatter everybody's tokens instead of the second all-reduce.
         """
         layout, layers, token = self.layout, self.stage_layers, self.work.hidden * ACTIVATION_BYTES
-        reduce = path_of(pool, layout, layout.tensor).all_reduce(token, layout.tensor)
+        reduce = paths.tensor.all_reduce(token, layout.tensor)
         reduces, gathers, both = 2 * layers, 0, Line(0, 0)
         if layout.data > 1:
             gathers = -(-self.work.expert_layers // layout.pipeline)
             reduces -= gathers
-            both = path_of(pool, layout, self.ranks).gather(token * layout.data, self.ranks)
+            both = paths.group.gather(token * layout.data, self.ranks)
         return Line(
             LAYER_OVERHEAD_NS * layers + reduces * reduce.start_ns + 2 * gathers * both.start_ns,
             reduces * reduce.slope_ps + 2 * gathers * both.slope_ps,
         )
 
-    def _hand_over(self, pool: Pool) -> Line:
+    def _hand_over(self, paths: "Paths") -> Line:
         """Passing a micro-batch to the next stage."""
         layout = self.layout
         if layout.pipeline == 1:
             return Line(0, 0)
-        path = path_of(pool, layout, min(layout.tensor * 2, layout.gpus_per_replica))
-        sent = path.send(self.work.hidden * ACTIVATION_BYTES // layout.tensor)
+        sent = paths.stages.send(self.work.hidden * ACTIVATION_BYTES // layout.tensor)
         return Line(STAGE_OVERHEAD_NS + sent.start_ns, sent.slope_ps)
 
 
-def cost(request: PlanRequest, pool: Pool, layout: Layout, memory: MemoryForecast, limits: "BatchLimits") -> Cost:
+class Paths(NamedTuple):
+    """All that a cost depends on of the pool besides its GPU: the links that the cut's groups cross."""
+
+    tensor: Path
+    group: Path
+    """Of the tensor x data group."""
+    stages: Path
+    """From one pipeline stage to the next."""
+
+
+def paths_of(pool: Pool, layout: Layout) -> Paths:
+    """The links of each kind of group; where a cut has no such group, the tensor group's, which nothing reads then."""
+    tensor = path_of(pool, layout, layout.tensor)
+    group = path_of(pool, layout, layout.tensor * layout.data) if layout.data > 1 else tensor
+    if layout.pipeline == 1:
+        return Paths(tensor, group, tensor)
+    return Paths(tensor, group, path_of(pool, layout, min(layout.tensor * 2, layout.gpus_per_replica)))
+
+
+def cost(
+    request: PlanRequest,
+    product: GpuProduct,
+    layout: Layout,
+    memory: MemoryForecast,
+    paths: Paths,
+    limits: "BatchLimits",
+) -> Cost:
     """Predict a replica at the batch it would run: what it may hold, cut until the time per token meets the target."""
-    line = Roofline(request, pool, layout, memory)
+    line = Roofline(request, product, layout, memory, paths)
     prompt, output = request.typical_prompt_tokens, request.typical_output_tokens
     busy, first = line.prefill_ns(prompt, limits.batched_tokens)
     asked = asked_per_replica(request)
@@ -244,16 +270,23 @@ class BatchLimits:
 
 
 def _largest(most: int, data: int, target: int, token_ns: Callable[[int], int]) -> int:
-    """Largest batch within the target, at least 1; time per token grows with the share of the fullest data rank."""
-    if token_ns(most) <= target:
+    """Largest batch within the target, at least 1; time per token grows with the share of the fullest data rank.
+
+    Every other guess takes the growth as even, which it nearly is; halving between them bounds the steps.
+    """
+    above = token_ns(most)
+    if above <= target:
         return most
-    low, high = 0, -(-most // data) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if token_ns(middle * data) <= target:
-            low = middle
+    low, below, high, halve = 0, 0, -(-most // data), False
+    while high - low > 1:
+        line = low + (target - below) * (high - low) // (above - below)
+        middle = (low + high) // 2 if halve else min(max(line, low + 1), high - 1)
+        time = token_ns(middle * data)
+        if time <= target:
+            low, below = middle, time
         else:
-            high = middle - 1
+            high, above = middle, time
+        halve = not halve
     return max(1, low * data)
 
 

@@ -57,8 +57,10 @@ def losses_of(request: PlanRequest, tried: Sequence[Tried], crossing: bool) -> I
             yield from _counted(each.site.refused)
             continue
         yield from _of_cuts(pool, each.question, each.site.kind, each.most_pods, each.shorten)
+        bounded = bool(request.max_gpus is not None or request.quotas)
         for fit in each.fits:
-            yield from _unplaceable(request, each, fit, crossing)
+            if bounded or (fit.crosses_island and not crossing) or not each.site.room_for(fit.room_key):
+                yield from _unplaceable(request, each, fit, crossing)
 
 
 @lru_cache(maxsize=1024)

@@ -9,11 +9,11 @@ from functools import lru_cache
 
 from shardwright.api.reasons import Reason
 from shardwright.api.spec import CrossIslands
-from shardwright.catalog.types import GpuProduct
+from shardwright.catalog.types import GpuProduct, NetworkKind
 from shardwright.inventory import Pool
 from shardwright.inventory.host import NOTHING_KNOWN
 from shardwright.plan.checks import Context, refusals
-from shardwright.plan.cost import BatchLimits, cost
+from shardwright.plan.cost import BatchLimits, Paths, cost, paths_of
 from shardwright.plan.enumerate import layouts
 from shardwright.plan.memory import EngineArguments, forecast
 from shardwright.plan.memory_versions import version_facts
@@ -51,12 +51,12 @@ def verdicts(question: PlanRequest, kind: Pool, most_pods: int, shorten: bool) -
     """
     mixture, pins = question.model.is_mixture_of_experts, question.pins
     found: list[Verdict] = []
-    fewest = 0
+    answers, fewest = _answers(question, kind.product, kind.memory_bytes), 0
     for layout in layouts(kind.gpus_per_node, most_pods, pins, mixture_of_experts=mixture):
         several = layout.nodes_per_replica > 1 and pins.nodes_per_replica is None
         if several and 0 < fewest * MOST_TIMES_THE_FEWEST < layout.gpus_per_replica:
             break
-        verdict = verdict_on(question, kind, layout, shorten)
+        verdict = answers.verdict(kind, layout, shorten)
         if not verdict.rejections:
             fewest = min(fewest or layout.gpus_per_replica, layout.gpus_per_replica)
         found.append(verdict)
@@ -106,62 +106,107 @@ def fit_of(kind: Pool, verdict: Verdict, memory: MemoryForecast, speed: Cost) ->
 
 def verdict_on(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
     """Judge one cut: first what can never be, then memory, then speed, each only where the one before lets it pass."""
-    context = Context(question.model, kind.product, question.engine, question.engine_args, question.engine_version)
-    crosses = crosses_island(layout, kind)
-    refused = refusals(layout, context)
-    if layout.gpus_per_replica > 1 and not kind.multi_gpu:
+    return _answers(question, kind.product, kind.memory_bytes).verdict(kind, layout, shorten)
+
+
+class _Answers:
+    """What is known of the cuts of one question on GPUs of one kind, kept by what each answer really depends on.
+
+    Thousands of cuts on dozens of pools share a few hundred forecasts and rooflines. Must never hold a pool.
+    """
+
+    def __init__(self, question: PlanRequest, product: GpuProduct, memory_bytes: int) -> None:
+        self.question, self.product, self.memory_bytes = question, product, memory_bytes
+        engine, version, options = question.engine, question.engine_version, question.engine_args
+        self.context = Context(question.model, product, engine, options, version)
+        self.limits = _batch_limits(question, product, memory_bytes)
+        self.refused: dict[Layout, tuple[Rejection, ...]] = {}
+        self.forecasts: dict[tuple[Layout, int], MemoryForecast] = {}
+        self.costs: dict[tuple[Layout, int, Paths], Cost] = {}
+
+    def verdict(self, kind: Pool, layout: Layout, shorten: bool) -> Verdict:
+        """Judge one cut on pools of this kind."""
+        crosses, cut = crosses_island(layout, kind), in_one_pod(layout)
+        refused = self.refusals(cut)
         gpus = layout.gpus_per_replica
-        refused = (*refused, Rejection("", str(layout), Reason.SLICES_CANNOT_JOIN, gpus, 1, "GPU slices in a replica"))
-    if refused:
-        return Verdict(layout, refused, crosses_island=crosses)
-    memory = fitting_memory(question, kind, layout, shorten)
-    if not memory.fits:
-        return Verdict(layout, memory_rejections(layout, memory), memory, crosses_island=crosses)
-    return Verdict(layout, (), memory, cost(question, kind, layout, memory, _batch_limits(question, kind)), crosses)
+        if gpus > 1 and not kind.multi_gpu:
+            refused = (*refused, Rejection("", str(layout), Reason.SLICES_CANNOT_JOIN, gpus, 1, _SLICES))
+        if refused:
+            return Verdict(layout, refused, crosses_island=crosses)
+        memory = self.fitting(cut, shorten)
+        if not memory.fits:
+            return Verdict(layout, memory_rejections(layout, memory), memory, crosses_island=crosses)
+        return Verdict(layout, (), memory, self.cost(cut, memory, paths_of(kind, layout)), crosses)
+
+    def refusals(self, cut: Layout) -> tuple[Rejection, ...]:
+        """What can never be."""
+        known = self.refused.get(cut)
+        if known is None:
+            known = self.refused[cut] = refusals(cut, self.context)
+        return known
+
+    def fitting(self, cut: Layout, shorten: bool) -> MemoryForecast:
+        """Forecast at the asked context, else at the model's own, else (if allowed) at the longest that fits."""
+        asked = self.question.context_length or self.question.model.max_context_length
+        memory = self.forecast(cut, asked)
+        if memory.fits or not shorten or self.question.context_length:
+            return memory
+        longest = self.longest_context(cut, asked)
+        return self.forecast(cut, longest) if longest else memory
+
+    def longest_context(self, cut: Layout, most: int) -> int:
+        """Longest context up to `most` that fits, in steps of 1024 tokens; 0 where not even one step does."""
+        low, high = 0, most // _CONTEXT_STEP
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.forecast(cut, middle * _CONTEXT_STEP).fits:
+                low = middle
+            else:
+                high = middle - 1
+        return low * _CONTEXT_STEP
+
+    def forecast(self, cut: Layout, context: int) -> MemoryForecast:
+        """Forecast one cut at one context length."""
+        known = self.forecasts.get((cut, context))
+        if known is None:
+            question = self.question
+            known = forecast(
+                question.model, cut, self.product, self.memory_bytes, question.engine, question.engine_version,
+                arguments_of(question, context),
+            )  # fmt: skip
+            self.forecasts[cut, context] = known
+        return known
+
+    def cost(self, cut: Layout, memory: MemoryForecast, paths: Paths) -> Cost:
+        """Price one cut on these links."""
+        key = (cut, memory.context_length, paths)
+        known = self.costs.get(key)
+        if known is None:
+            known = self.costs[key] = cost(self.question, self.product, cut, memory, paths, self.limits)
+        return known
 
 
 @lru_cache(maxsize=256)
-def _batch_limits(question: PlanRequest, kind: Pool) -> BatchLimits:
+def _answers(question: PlanRequest, product: GpuProduct, memory_bytes: int) -> _Answers:
+    return _Answers(question, product, memory_bytes)
+
+
+def _batch_limits(question: PlanRequest, product: GpuProduct, memory_bytes: int) -> BatchLimits:
     """The engine's limits: as the user set them, else its defaults on such a GPU."""
     facts = version_facts(question.engine, question.engine_version)
-    tokens, sequences = facts.batch_limits(kind.memory_bytes, kind.product.name)
+    tokens, sequences = facts.batch_limits(memory_bytes, product.name)
     asked = EngineArguments.from_options(question.engine_args)
     return BatchLimits(asked.max_num_seqs or sequences, asked.max_num_batched_tokens or tokens)
 
 
-def fitting_memory(question: PlanRequest, kind: Pool, layout: Layout, shorten: bool) -> MemoryForecast:
-    """Forecast at the asked context, else at the model's own, else (where allowed) at the longest that fits."""
-    asked = question.context_length or question.model.max_context_length
-    memory = forecast_of(question, kind, layout, asked)
-    if memory.fits or not shorten or question.context_length:
-        return memory
-    longest = longest_context(question, kind, layout, asked)
-    return forecast_of(question, kind, layout, longest) if longest else memory
-
-
 def longest_context(question: PlanRequest, kind: Pool, layout: Layout, most: int) -> int:
     """Longest context up to `most` that fits, in steps of 1024 tokens; 0 where not even one step does."""
-    low, high = 0, most // _CONTEXT_STEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        if forecast_of(question, kind, layout, middle * _CONTEXT_STEP).fits:
-            low = middle
-        else:
-            high = middle - 1
-    return low * _CONTEXT_STEP
+    return _answers(question, kind.product, kind.memory_bytes).longest_context(in_one_pod(layout), most)
 
 
 def forecast_of(question: PlanRequest, kind: Pool, layout: Layout, context: int) -> MemoryForecast:
     """Forecast one cut at one context length; the number of pods changes nothing, so it is left out of the memory."""
-    return _forecast(question, in_one_pod(layout), kind.product, kind.memory_bytes, context)
-
-
-@lru_cache(maxsize=8192)
-def _forecast(
-    question: PlanRequest, cut: Layout, product: GpuProduct, memory_bytes: int, context: int
-) -> MemoryForecast:
-    arguments = arguments_of(question, context)
-    return forecast(question.model, cut, product, memory_bytes, question.engine, question.engine_version, arguments)
+    return _answers(question, kind.product, kind.memory_bytes).forecast(in_one_pod(layout), context)
 
 
 @lru_cache(maxsize=256)
@@ -176,7 +221,7 @@ def crosses_island(layout: Layout, kind: Pool) -> bool:
     if layout.tensor == 1:
         return False
     if layout.tensor > layout.gpus_per_pod:
-        return True
+        return kind.network is not NetworkKind.NVLINK
     islands = kind.islands or (tuple(range(kind.gpus_per_node)),)
     groups = layout.gpus_per_pod // layout.tensor
     return sum(len(island) // layout.tensor for island in islands) < groups
@@ -195,8 +240,3 @@ def _memory_rejection(layout: Layout, memory: MemoryForecast, reason: Reason) ->
         used = (r.weights_bytes + r.activation_bytes + r.non_torch_bytes + r.cuda_graph_bytes for r in memory.ranks)
         return Rejection("", str(layout), reason, max(used, default=0), memory.requested_bytes, "bytes")
     return Rejection("", str(layout), reason, 1, 0, "")
-
-
-def forget_forecasts() -> None:
-    """Drop the kept forecasts; for measurements."""
-    _forecast.cache_clear()

@@ -191,3 +191,61 @@ def test_every_bundled_model_can_be_read():
     assert len(bundled_ids()) >= 135
     for name in bundled_ids():
         assert bundled_profile(name).parameters > 0
+
+
+def test_a_layer_number_of_the_draft_or_the_tower_is_none_of_the_language_models() -> None:
+    """`mtp.layers.0*` leaves out the draft's layer, not the first of the model."""
+    ignored = ["lm_head", "mtp.layers.0*", "model.visual.layers.1.mlp", "model.language_model.layers.2.self_attn*"]
+    stated = {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ignored}
+    config = read("Qwen--Qwen3-32B", quantization_config=stated)
+    layers = parse_config(config, model_id="test/names").layers
+    stored = {
+        index: {m.name for m in layers[index].matrices if m.format is not None and m.name.endswith("_proj")}
+        for index in (0, 1, 2)
+    }
+    assert "self_attn.q_proj" in stored[0]
+    assert stored[0] == stored[1]
+    assert not any(name.startswith("self_attn") for name in stored[2])
+
+
+def bare(model_type, architecture, **stated):
+    """A config that states next to nothing: the rest is the class default."""
+    return {"model_type": model_type, "architectures": [architecture], "torch_dtype": "bfloat16", **stated}
+
+
+def test_a_window_counts_on_all_layers_unless_the_class_has_a_pattern():
+    mistral = parse_config(bare("mistral", "MistralForCausalLM", sliding_window=4096), model_id="test/window")
+    assert {c.kind for layer in mistral.layers for c in layer.caches} == {CacheKind.SLIDING}
+    cohere = parse_config(bare("cohere2", "Cohere2ForCausalLM", sliding_window=4096), model_id="test/window")
+    kinds = [layer.caches[0].kind for layer in cohere.layers]
+    assert kinds.count(CacheKind.FULL) == len(kinds) // 4
+    strange = parse_config(
+        {**read("Qwen--Qwen3-32B"), "model_type": "nobody-knows", "sliding_window": 4096, "use_sliding_window": True},
+        model_id="test/window",
+    )
+    assert {c.kind for layer in strange.layers for c in layer.caches} == {CacheKind.FULL}
+    assert any("sliding_window 4096 is not counted" in line for line in strange.assumptions)
+
+
+def test_latent_attention_that_the_engine_unfolds_caches_every_head():
+    minicpm = parse_config(bare("minicpm3", "MiniCPM3ForCausalLM", kv_lora_rank=256, q_lora_rank=768,
+                                qk_nope_head_dim=64, qk_rope_head_dim=32, hidden_size=2560, num_attention_heads=40,
+                                num_hidden_layers=62, vocab_size=73448, intermediate_size=6400),
+                           model_id="test/unfolded")  # fmt: skip
+    assert not minicpm.is_latent_attention
+    (cache,) = minicpm.layers[0].caches
+    assert (cache.kind, cache.kv_heads, cache.key_dim, cache.value_dim) == (CacheKind.FULL, 40, 96, 96)
+
+
+def test_a_model_without_attention_keeps_states_only():
+    mamba = parse_config(bare("mamba2", "Mamba2ForCausalLM"), model_id="test/mamba")
+    assert {c.kind for layer in mamba.layers for c in layer.caches} == {CacheKind.STATE}
+    assert mamba.parameters / 1e9 == pytest.approx(7.29, abs=0.01)
+
+
+def test_towers_that_hear_count():
+    tower = {"d_model": 1280, "encoder_layers": 32, "encoder_ffn_dim": 5120, "num_mel_bins": 128}
+    plain = parse_config(read("Qwen--Qwen3-32B"), model_id="test/deaf")
+    hearing = parse_config({"model_type": "x", "text_config": read("Qwen--Qwen3-32B"), "audio_config": tower},
+                           model_id="test/hearing")  # fmt: skip
+    assert (hearing.parameters - plain.parameters) / 1e6 == pytest.approx(669, abs=5)
