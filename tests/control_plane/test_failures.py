@@ -46,7 +46,7 @@ def end(
         "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended},
     }  # fmt: skip
     conditions = [
-        {"type": kind, "status": "False", "lastTransitionTime": ago(61)} for kind in ("Ready", "ContainersReady")
+        {"type": kind, "status": "False", "lastTransitionTime": ago(300)} for kind in ("Ready", "ContainersReady")
     ]
     status = {"phase": "Running", "conditions": conditions, "containerStatuses": [container]}
     fleet.kubectl.patch("pod", pod, {"status": status}, namespace, subresource="status")

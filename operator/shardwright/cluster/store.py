@@ -82,6 +82,8 @@ class Store:
         self._held: Counter[tuple[str, str]] = Counter()
         self._asked: defaultdict[str, Counter[tuple[PodClass, str]]] = defaultdict(Counter)
         self._listing: dict[str, dict[str, int]] = {}
+        self.serves_compute_domains = False
+        """Whether pods can be let into the NVLink domain of their nodes."""
         self.watches_devices = False
         """Whether slices and claims are watched: nodes are then kept, to be read again when a slice changes."""
         self._devices = DeviceBook()
@@ -233,7 +235,7 @@ class Store:
             name = document["metadata"]["name"]
             if self.watches_devices:
                 self._plain_nodes[name] = orjson.dumps(_small_node(document))
-            return _Stored(uid, version, read_node(document, self._devices.offered(name)), None)
+            return _Stored(uid, version, self._read_node(name, document), None)
         if kind is kinds.POD:
             key = _key_of_label(document["metadata"])
             value = orjson.dumps(_small_pod(document)) if key else None
@@ -245,6 +247,9 @@ class Store:
             return _Stored(uid, version, orjson.dumps(_bare(document)), (metadata["namespace"], metadata["name"]))
         key = owner_key(document)
         return _Stored(uid, version, orjson.dumps(_small_child(kind, document)) if key else None, key)
+
+    def _read_node(self, name: str, document: Mapping[str, Any]) -> NodeFacts | SkippedNode:
+        return read_node(document, self._devices.offered(name), compute_domains=self.serves_compute_domains)
 
     def _link(self, kind: Kind, address: tuple[str, str], stored: _Stored) -> None:
         if stored.usage is not None:
@@ -293,7 +298,7 @@ class Store:
             self._count_claims(node)
             stored = self._objects[kinds.NODE.name].get(("", node))
             if stored and node in self._plain_nodes:
-                stored.value = read_node(orjson.loads(self._plain_nodes[node]), self._devices.offered(node))
+                stored.value = self._read_node(node, orjson.loads(self._plain_nodes[node]))
         return Change(node=min(touched), freed=True) if touched else NOTHING
 
     def _count_claims(self, node: str) -> bool:
@@ -414,6 +419,7 @@ _POD_METADATA = (
     "deletionTimestamp",
     "ownerReferences",
 )
+_POD_CONDITIONS = frozenset({"Ready", "PodScheduled", "DisruptionTarget"})
 _POD_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
 _POD_STATUS = ("phase", "reason", "message", "podIP", "containerStatuses", "initContainerStatuses")
 
@@ -424,12 +430,25 @@ def _small_pod(document: Mapping[str, Any]) -> JsonObject:
     small["conditions"] = [
         {name: condition[name] for name in _POD_CONDITION if name in condition}
         for condition in status.get("conditions") or ()
-        if condition.get("type") in {"Ready", "PodScheduled"}
+        if condition.get("type") in _POD_CONDITIONS
     ]
     return {
         "metadata": {name: metadata[name] for name in _POD_METADATA if name in metadata},
-        "spec": {"nodeName": spec.get("nodeName"), **({"claims": claims} if (claims := _claims(document)) else {})},
+        "spec": {
+            "nodeName": spec.get("nodeName"),
+            "containers": [_probed(one) for one in spec.get("containers") or () if one.get("startupProbe")],
+            **({"claims": claims} if (claims := _claims(document)) else {}),
+        },
         "status": small,
+    }
+
+
+def _probed(container: Mapping[str, Any]) -> JsonObject:
+    """A container with the one probe by which a start that took too long is told from a crash."""
+    probe = container["startupProbe"]
+    return {
+        "name": container.get("name"),
+        "startupProbe": {name: probe.get(name) for name in ("periodSeconds", "failureThreshold")},
     }
 
 

@@ -9,6 +9,7 @@ parked, which is to have no pods, until the back-off is over. Times are RFC 3339
 from dataclasses import dataclass, replace
 
 from shardwright.api import labels
+from shardwright.api.reasons import Reason
 from shardwright.api.spec import RestartSpec
 from shardwright.manifests.durations import seconds
 from shardwright.reconcile.culprits import Culprit, History, culprit_of, told
@@ -20,6 +21,7 @@ FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 300
 MAX_CULPRIT = 2048
 TRUE = "true"
+UNTOLD = f"{Reason.POD_RESTARTED}: a pod of the group ended, and the last words of the others are awaited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _group(known: Life, seen: ObservedReplica, health: ReplicaHealth, history: H
     if culprit is None:
         return _forgiven(known, health, rules)
     if culprit.wait_seconds:
-        return replace(known, due_in_seconds=culprit.wait_seconds, pending=culprit.text)
+        return replace(known, due_in_seconds=culprit.wait_seconds, pending=UNTOLD)
     if culprit.final or _spent(known, seen, rules):
         return _given_up(known, culprit, rules)
     left = _back_off_left(known, rules.now)

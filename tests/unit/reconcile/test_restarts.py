@@ -73,6 +73,7 @@ def test_a_symptom_waits_a_moment_for_the_cause():
     group = replica(broken(0, symptom), pod(1))
     waits = judge(group, now=at(0, 2))
     assert (waits.incarnation, waits.due_in_seconds) == (0, 3.0)
+    assert "NcclTimeout" not in waits.pending
     assert judge(group, now=at(0, 5)).incarnation == 1
     assert judge(group, now="2026-11-21T11:00:00Z").incarnation == 1, "a node's clock an hour ahead holds nothing up"
 

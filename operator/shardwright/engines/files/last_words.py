@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 LOG = os.environ.get("SHARDWRIGHT_TERMINATION_LOG", "/dev/termination-log")
+IF_THERE = os.O_WRONLY | os.O_TRUNC  # kubelet made it; elsewhere none is made in /dev
 MAX_BYTES = 4096  # what kubelet reads of it
 MAX_LINES = 3000
 MAX_LINE = 400
@@ -83,7 +84,7 @@ class LastWords:
             reader.join(DRAIN_SECONDS)
         newest = time.monotonic() - RECENT_SECONDS
         text = chosen([line for at, line in list(self.lines) if at >= newest] + [line for line in more if line])
-        with suppress(OSError), open(LOG, "w", encoding="utf-8") as file:
+        with suppress(OSError), open(os.open(LOG, IF_THERE), "w", encoding="utf-8") as file:
             file.write(text)
 
 
