@@ -34,6 +34,7 @@ REAL = {
     "notfound": Reason.MODEL_NOT_FOUND,
     "offline": Reason.MODEL_NOT_FOUND,
     "private": Reason.MODEL_ACCESS_DENIED,
+    "rendezvous": Reason.RENDEZVOUS_FAILED,
     "shm": Reason.SHARED_MEMORY_TOO_SMALL,
 }
 """Logs of vLLM 0.32.0 that could not start, as it printed them."""
@@ -82,8 +83,9 @@ def test_a_real_log_tells_its_cause(name):
     assert found.line.rstrip("…") in words
 
 
-def test_kubelets_own_tail_of_a_real_log_does_not_tell_what_the_last_words_tell():
-    log = (DATA / "vllm-0.32.0/broken.txt").read_text("utf-8")
+@pytest.mark.parametrize("name", ["broken", "shm"])
+def test_kubelets_own_tail_of_a_failed_core_does_not_tell_what_the_last_words_tell(name):
+    log = (DATA / f"vllm-0.32.0/{name}.txt").read_text("utf-8")
     assert diagnose(Ending(exit_code=1, message=log[-KUBELETS_TAIL:])).reason == Reason.ENGINE_FAILED
 
 

@@ -36,7 +36,7 @@ ERROR = re.compile(
     r"|[Bb]us error|died unexpectedly|Watchdog caught|Segmentation fault|error: |^member \d+: |mpirun |^Killed"
     r"|Client Error|Access to model|gated repo|connect to '|Value error, |less than desired|/dev/shm"
 )
-FRAME = re.compile(r'^\s+(File "|[\^~]|\.\.\.)|^Traceback|^\s{4}')
+FRAME = re.compile(r'^\s+(File "|[\^~]|\.\.\.)|^Traceback|^\s{4}|^frame #|^Exception raised from ')
 """A traceback's lines but its last."""
 
 
