@@ -18,6 +18,13 @@ OVER_TWO_NODES = {
     "placement": {"gpuProducts": ["H100-SXM"]},
     "replicas": 1,
 }
+EXPERTS_OVER_TWO_NODES = {
+    "model": {"id": "Qwen/Qwen3-30B-A3B", "servedName": "experts"},
+    "objective": {"contextLength": 16384},
+    "layout": {"tensor": 2, "pipeline": 1, "data": 4, "expert": True, "nodesPerReplica": 2},
+    "placement": {"gpuProducts": ["H100-SXM"]},
+    "replicas": 1,
+}
 TRTLLM = {
     "model": {"id": "Qwen/Qwen3-8B"},
     "engine": {"name": "trtllm"},
@@ -49,6 +56,19 @@ def test_answers_a_chat_through_its_service(installed: Installed, *, name, spec,
     logs = "".join(installed.logs(pod) for pod in running)
     assert "GPUs of this container stay idle" not in logs, "a pod was given more GPUs than its layout uses"
     assert "nothing says how many GPUs" not in logs, "the device plugin did not tell the container its GPUs"
+
+
+def test_where_every_pod_of_a_group_serves_clients_reach_each(installed: Installed):
+    """Data-parallel ranks over two nodes, hybrid balancing: both pods answer, and the Service finds both."""
+    namespace = installed.namespace()
+    installed.apply("experts", namespace, EXPERTS_OVER_TWO_NODES)
+    status = installed.available("experts", namespace)
+    slices = installed.kubectl.list("endpointslices", namespace, "kubernetes.io/service-name=experts")
+    found = [one for piece in slices for one in piece["endpoints"] if one["conditions"]["ready"]]
+    assert {one["targetRef"]["name"] for one in found} == {"experts-0-0", "experts-0-1"}
+    hosts = [f"experts-0-{index}.experts-pods.{namespace}.svc:8000" for index in range(2)]
+    for url in (status["endpoint"], *(f"http://{host}/v1" for host in hosts)):
+        assert "Qwen/Qwen3-30B-A3B TP2·PP1·DP4·EP" in installed.ask(url, "experts")
 
 
 def test_a_follower_whose_process_is_killed_is_noticed_and_the_group_recovers(installed: Installed):

@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
-"""Write a random Llama of 4 layers with a tokenizer made on the spot: tiny_model.py FOLDER.
+"""Write a random Llama of 4 layers with a tokenizer made on the spot: tiny_model.py FOLDER [dense|experts].
 
-Runs in vLLM's environment. Small enough for two cores, real enough that vLLM splits its heads over ranks.
+With `experts` a Qwen3 mixture of 8. Runs in vLLM's environment. Small enough for two cores, real enough that vLLM
+splits its heads over ranks.
 """
 
 import sys
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)  # fmt: skip
 
 VOCABULARY = 512
 SHAPE = {
@@ -16,6 +23,7 @@ SHAPE = {
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512,
     "bos_token_id": 0, "eos_token_id": 1,
 }  # fmt: skip
+EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "decoder_sparse_step": 1}
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -30,10 +38,13 @@ def write_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kind: str = "dense") -> None:
     write_tokenizer(folder)
-    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder)
+    if kind == "experts":
+        Qwen3MoeForCausalLM(Qwen3MoeConfig(**SHAPE, **EXPERTS)).save_pretrained(folder)
+    else:
+        LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from golden.cases import COMMANDS
-from support.cluster import REPOSITORY, script
+from real_vllm.real import QUIET, real_python
+from support.cluster import REPOSITORY
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 FAKE = REPOSITORY / "tests/unit/fake_engine"
-QUIET = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1"}
 ROWS = [row for row in map(json.loads, COMMANDS.read_text().splitlines()) if row["argv"][0] == "vllm"]
-
-
-@cache
-def real_python() -> Path:
-    """The interpreter that has vLLM, installed on first use."""
-    return Path(script("../vllm/install.sh")) / "bin/python"
 
 
 def ask(*words: str | Path) -> str:
