@@ -121,7 +121,7 @@ def tiny(kind: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     (folder / "model.safetensors").write_bytes(head)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(folder, "tiny")
+        tar.add(folder, "tiny", filter=for_everybody)
     subprocess.run(["docker", "import", "-", TINY_IMAGE], input=archive.getvalue(), check=True, capture_output=True)
     script("load-images.sh", kind.name, TINY_IMAGE)
     for node in workers(kind):
@@ -135,6 +135,12 @@ def tiny(kind: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
             f"mkdir -p {Path(FOLDER).parent} && tar -x -C {Path(FOLDER).parent}",
         ]
         subprocess.run(into, input=archive.getvalue(), check=True)
+
+
+def for_everybody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Engines and the facts Job are not root."""
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def workers(kind: Cluster) -> list[str]:

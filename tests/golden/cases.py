@@ -117,12 +117,13 @@ def objects_of(case: Case) -> list[dict[str, Any]]:
 
 
 def text_of(case: Case) -> str:
-    """The manifests as text; the member's program is named and not repeated."""
+    """The manifests as text; programs of ours are named and not repeated."""
     objects = objects_of(case)
     for document in objects:
-        if document["kind"] == "ConfigMap" and "member.py" in document["data"]:
-            document["data"]["member.py"] = "(the text of engines/files/member.py)"
-            del document["metadata"]["annotations"]["shardwright.io/applied-hash"]
+        programs = [name for name in document.get("data", ()) if name.endswith(".py")]
+        for name in programs:
+            document["data"][name] = f"(the text of engines/files/{name})"
+            document["metadata"]["annotations"].pop("shardwright.io/applied-hash", None)
     return yaml.safe_dump_all(objects, sort_keys=False, width=120, allow_unicode=True)
 
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from shardwright.engines.context import Rendering
+from shardwright.engines.group import group_env
 from shardwright.engines.program import FILES_PATH, Preparation, Variable, Volume
 
 STORE_PATH = "/var/lib/shardwright/models"
@@ -59,6 +60,7 @@ def downloaded(rendering: Rendering, hub: tuple[Variable, ...]) -> Download:
         Variable("SHARDWRIGHT_MODEL_VIEW", VIEW_PATH),
         Variable("SHARDWRIGHT_POD_UID", field_path="metadata.uid"),
         *hub,
+        *(group_env(rendering.context) if rendering.context.size > 1 else ()),
     )
     command = ("python3", f"{FILES_PATH}/model.py")
     writable = (store, Volume(VIEW, VIEW_PATH))

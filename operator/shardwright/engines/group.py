@@ -37,13 +37,20 @@ def member_file() -> tuple[str, str]:
     return "member.py", files("shardwright.engines").joinpath("files", "member.py").read_text("utf-8")
 
 
-def member_env(context: GroupContext) -> tuple[Variable, ...]:
-    """Set what the member reads."""
+def group_env(context: GroupContext) -> tuple[Variable, ...]:
+    """Tell a program which pod of which group it is in, and where the others answer."""
     return (
         Variable("SHARDWRIGHT_POD_INDEX", field_path=POD_INDEX_FIELD),
         Variable("SHARDWRIGHT_INCARNATION", field_path=INCARNATION_FIELD),
         Variable("SHARDWRIGHT_GROUP", ",".join(context.hosts)),
         Variable("SHARDWRIGHT_MEMBER_PORT", str(MEMBER_PORT)),
+    )
+
+
+def member_env(context: GroupContext) -> tuple[Variable, ...]:
+    """Set what the member reads."""
+    return (
+        *group_env(context),
         Variable("SHARDWRIGHT_ENGINE_PORT", str(SERVING_PORT)),
         Variable("SHARDWRIGHT_START_SECONDS", str(context.startup_seconds)),
         Variable("SHARDWRIGHT_DRAIN_SECONDS", str(context.drain_seconds)),

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import snapshot_download
 
+from golden.commands import member as group_member
 from support.hub import File, LocalHub
 from support.waiting import eventually
+from unit.fake_engine.process import free_port
 
 PROGRAM = Path(__file__).parents[3] / "operator/shardwright/engines/files/model.py"
 MODEL, WEIGHTS = "org/small", bytes(range(256)) * 4096
@@ -47,6 +49,7 @@ class Node:
     def start(self, pod: str = "a", rows: object = None, **more: str) -> subprocess.Popen[str]:
         view = self.folder / f"view-{pod}"
         view.mkdir(exist_ok=True)
+        (self.folder / f"ended-{pod}").write_text("")
         env = {
             "PATH": os.environ["PATH"], "HF_ENDPOINT": self.url, "SHARDWRIGHT_POD_UID": pod,
             "SHARDWRIGHT_MODELS": json.dumps(rows or [[MODEL, "main", "weights"]]),
@@ -62,11 +65,10 @@ class Node:
     def run(self, pod: str = "a", rows: object = None, **more: str) -> tuple[int, str]:
         """Exit status, and the last words that kubelet would find."""
         last = self.folder / f"ended-{pod}"
-        last.unlink(missing_ok=True)
         done = self.start(pod, rows, **more)
         output, _ = done.communicate(timeout=60)
         print(output)
-        return done.returncode, last.read_text() if last.exists() else ""
+        return done.returncode, last.read_text()
 
     def seen(self, pod: str = "a", model: str = MODEL, revision: str = "main") -> dict[str, bytes]:
         """The files as an engine without network finds them, by the real library."""
@@ -153,14 +155,14 @@ def test_a_pod_that_is_killed_while_it_downloads_is_followed_by_the_next(node: N
     slow = hub.files[f"/{MODEL}/resolve/main/model-00002-of-00002.safetensors"]
     slow.delay_seconds = 30
     first = node.start("a")
-    eventually(lambda: fetched(hub)["config.json"], within_seconds=20, what="the first pod downloads")
+    eventually(lambda: fetched(hub)["config.json"], within_seconds=60, what="the first pod downloads")
     eventually(lambda: list(node.cache.glob(".shardwright/*.lease")), what="its lease")
     second = node.start("b")
     time.sleep(1)
     assert second.poll() is None, "the second waits for the first"
     slow.delay_seconds = 0
     first.kill()
-    assert second.wait(30) == 0
+    assert second.wait(60) == 0
     assert set(node.seen("b")) == WANTED
     assert not list(node.cache.glob("models--*/blobs/*.incomplete"))
     assert not list(node.cache.glob(".shardwright/*lease*"))
@@ -169,7 +171,7 @@ def test_a_pod_that_is_killed_while_it_downloads_is_followed_by_the_next(node: N
 def test_a_pod_that_is_told_to_stop_lets_the_next_in_at_once(node: Node, hub: LocalHub):
     hub.files[f"/{MODEL}/resolve/main/model-00002-of-00002.safetensors"].delay_seconds = 30
     first = node.start("a")
-    eventually(lambda: list(node.cache.glob(".shardwright/*.lease")), within_seconds=20, what="its lease")
+    eventually(lambda: list(node.cache.glob(".shardwright/*.lease")), within_seconds=60, what="its lease")
     first.send_signal(signal.SIGTERM)
     assert first.wait(5) == 143
     assert not list(node.cache.glob(".shardwright/*.lease"))
@@ -179,7 +181,7 @@ def test_a_container_that_comes_back_takes_its_own_lease(node: Node, hub: LocalH
     slow = hub.files[f"/{MODEL}/resolve/main/model-00002-of-00002.safetensors"]
     slow.delay_seconds = 30
     first = node.start("a")
-    eventually(lambda: list(node.cache.glob(".shardwright/*.lease")), within_seconds=20, what="its lease")
+    eventually(lambda: list(node.cache.glob(".shardwright/*.lease")), within_seconds=60, what="its lease")
     first.kill()
     first.wait()
     slow.delay_seconds = 0
@@ -242,7 +244,7 @@ def test_a_hub_that_is_down_is_tried_again_and_then_named(node: Node, hub: Local
     assert status == 13 and words.startswith("HubUnreachable: ") and "HTTP 503" in words
     assert len(hub.paths()) == 3
     started = node.start("b", SHARDWRIGHT_TRIES="20")
-    eventually(lambda: len(hub.paths()) > 4, within_seconds=20, what="it is tried again")
+    eventually(lambda: len(hub.paths()) > 4, within_seconds=60, what="it is tried again")
     del hub.files[f"/api/models/{MODEL}/revision/main?blobs=true"]
     assert down.status == 503 and started.wait(30) == 0
     status, words = node.run("c", HF_ENDPOINT="http://127.0.0.1:9", SHARDWRIGHT_TRIES="1")
@@ -306,6 +308,49 @@ def test_an_image_without_the_library_is_told(node: Node, tmp_path: Path):
     (tmp_path / "huggingface_hub.py").write_text("raise ImportError('not in this image')")
     status, words = node.run(PYTHONPATH=str(tmp_path))
     assert status == 14 and "the engine's image has no huggingface_hub" in words
+
+
+class Pair:
+    """Two pods of a group, each at a loopback address of its own."""
+
+    def __init__(self, node: Node) -> None:
+        self.node, self.port = node, free_port()
+
+    def env(self, index: int) -> dict[str, str]:
+        return {
+            "SHARDWRIGHT_GROUP": "127.0.0.2,127.0.0.3", "SHARDWRIGHT_MEMBER_PORT": str(self.port),
+            "SHARDWRIGHT_POD_INDEX": str(index), "SHARDWRIGHT_MEMBER_ADDRESS": f"127.0.0.{index + 2}",
+        }  # fmt: skip
+
+    def prepares(self, index: int, **more: str) -> subprocess.Popen[str]:
+        return self.node.start(str(index), **{**self.env(index), **more})
+
+    def runs(self, index: int) -> subprocess.Popen[bytes]:
+        """The member in the engine's container, which comes after."""
+        words = [sys.executable, str(PROGRAM.with_name("member.py")), "--", "true"]
+        return subprocess.Popen(words, env={**os.environ, **self.env(index), "SHARDWRIGHT_ENGINE_PORT": "1"})
+
+
+def test_members_of_a_group_wait_for_each_other_s_files(node: Node):
+    """Else the one whose files are there first would wait for the other in its engine's own time."""
+    pair = Pair(node)
+    first = pair.prepares(0)
+    eventually((node.folder / "view-0/commits").exists, within_seconds=60, what="the first has its files")
+    older = pair.prepares(1, SHARDWRIGHT_INCARNATION="7")
+    time.sleep(3)
+    assert first.poll() is None and older.poll() is None, "of another incarnation: none of the group"
+    older.kill()
+    older.wait()
+    status, body, _ = group_member().ask("127.0.0.2", pair.port, "/member", 2)
+    assert (status, body) == (404, b"{}"), "a member that asks finds no member yet"
+    second = pair.prepares(1)
+    assert second.wait(60) == 0, "the first says that its files are here"
+    running = pair.runs(1)
+    try:
+        assert first.wait(60) == 0, "a member that runs has its files"
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_code_and_other_repositories_come_along(node: Node, hub: LocalHub):

@@ -66,8 +66,6 @@ class Member:
         self.serves = self.leads or self.every_pod_serves  # has an API
         self.model = prepared_model(environment)  # ranks of one group must not load unlike weights
         self.differs = ""  # why another member is not met, where its files are others
-        self.model = prepared_model(environment)  # ranks of one group must not load unlike weights
-        self.differs = ""  # why another member is not met, where its files are others
         self.mark = uuid.uuid4().hex
         self.addresses: dict[int, str] = {}  # where each other member answered last
         self.met: dict[int, str] = {}  # the process of each other member that the leader met; known where one serves
@@ -90,7 +88,6 @@ class Member:
             "index": self.index,
             "incarnation": self.incarnation,
             "mark": self.mark,
-            "model": self.model,
             "model": self.model,
             "alive": self.alive(),
             "met": self.met,
@@ -134,15 +131,6 @@ class Member:
         if path == "/ready":
             return bool(self.engine_pid) and self.alive() and (not self.serves or (self.healthy() and self.whole()))
         return self.alive() and (not self.serves or not self.started or self.healthy())
-
-
-def prepared_model(environment: dict[str, str]) -> str:
-    """Which commits were put there for this pod before it started; empty where that is nobody's doing."""
-    try:
-        with open(os.path.join(environment["HF_HUB_CACHE"], "commits"), encoding="utf-8") as file:
-            return file.read().strip()
-    except (KeyError, OSError):
-        return ""
 
 
 def prepared_model(environment: dict[str, str]) -> str:
@@ -206,9 +194,6 @@ def peer(member: Member, index: int) -> dict[str, object]:
     if answer.get("model", "") != member.model:
         member.differs = f"the same model files: {named} has {answer.get('model')!r}, this pod {member.model!r}"
         return {}
-    if answer.get("model", "") != member.model:
-        member.differs = f"the same model files: {named} has {answer.get('model')!r}, this pod {member.model!r}"
-        return {}
     member.addresses[index] = address
     return dict(answer)
 
@@ -267,8 +252,6 @@ def meet(member: Member) -> str:
         missing = missing_members(member)
         if not missing:
             return ""
-        if member.differs:
-            return member.differs
         if member.differs:
             return member.differs
         if missing != told:

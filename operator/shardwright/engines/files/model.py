@@ -14,14 +14,20 @@ nothing depends on clocks or on locks that network file systems only pretend to 
 The engine never sees the store's own references, which another pod may move: it gets a view of its own
 (SHARDWRIGHT_MODEL_VIEW), in which the asked revision is exactly the snapshot that was made whole here.
 
+In a group of pods it ends when all of them have their files, so that no engine waits for a download: the time that a
+start may take begins after it. Until then each tells the others on the member's port, and a member that runs already
+counts as one that has them.
+
 What cannot be had is told by one line, `Reason: sentence`, in the termination message, and by an exit status.
 """
 
+import http.client
 import json
 import os
 import re
 import signal
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -34,6 +40,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from email.message import Message
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Any, NoReturn
 
 DENIED, NOT_FOUND, DISK_FULL = "ModelAccessDenied", "ModelNotFound", "DiskFull"
@@ -539,6 +546,69 @@ def run(environment: dict[str, str]) -> None:
         file.write("\n".join(done) + "\n")
 
 
+class Group:
+    """The pods of this pod's group."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        hosts = environment.get("SHARDWRIGHT_GROUP", "").split(",")
+        self.index = int(environment.get("SHARDWRIGHT_POD_INDEX", "0"))
+        self.others = [host for index, host in enumerate(hosts) if host and index != self.index]
+        self.port = int(environment.get("SHARDWRIGHT_MEMBER_PORT", "0"))
+        self.address = environment.get("SHARDWRIGHT_MEMBER_ADDRESS", "")  # to listen on; empty = all
+        self.incarnation = environment.get("SHARDWRIGHT_INCARNATION", "0")
+
+    def has_files(self, host: str) -> bool:
+        """Whether another pod of this incarnation has its files: it says so, or its member runs."""
+        connection = http.client.HTTPConnection(host, self.port, timeout=2)
+        try:
+            connection.request("GET", "/prepared")  # a member knows no such path and says who it is all the same
+            answer = json.loads(connection.getresponse().read(65536))
+            return str(answer.get("incarnation")) == self.incarnation
+        except (OSError, http.client.HTTPException, ValueError, AttributeError):
+            return False
+        finally:
+            connection.close()
+
+    def wait(self) -> None:
+        """Until all others have theirs; for as long as that takes."""
+        if not self.others:
+            return
+        threading.Thread(target=self.server().serve_forever, args=(0.1,), daemon=True).start()
+        missing, told = list(self.others), 0.0
+        while missing := [host for host in missing if not self.has_files(host)]:
+            if time.monotonic() - told > 6 * TELL_SECONDS:
+                told = time.monotonic()
+                say(f"the files are here; waiting for those of {', '.join(missing)}")
+            time.sleep(0.5)
+
+    def server(self) -> ThreadingHTTPServer:
+        """Tell the others that the files are here."""
+        said = json.dumps({"incarnation": self.incarnation}).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.path == "/prepared"
+                body = said if known else b"{}"  # who asks for a member finds none yet
+                self.send_response(200 if known else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Questions are not news."""
+
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if not self.address and socket.has_dualstack_ipv6() else socket.AF_INET
+            daemon_threads = True
+
+            def server_bind(self) -> None:
+                if self.address_family == socket.AF_INET6:
+                    self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                socketserver.TCPServer.server_bind(self)
+
+        return Server((self.address, self.port), Handler)
+
+
 def say(text: str) -> None:
     """One line of the log."""
     print(f"model: {text}", flush=True)
@@ -564,10 +634,11 @@ def main() -> NoReturn:
     os.environ.setdefault("HF_HOME", os.path.join(os.environ["SHARDWRIGHT_MODEL_VIEW"], ".home"))
     try:
         run(dict(os.environ))
+        Group(dict(os.environ)).wait()
     except ModelError as failure:
         say(f"{failure.reason}: {failure}")
         path = os.environ.get("SHARDWRIGHT_TERMINATION_LOG", "/dev/termination-log")
-        with suppress(OSError), open(path, "w", encoding="utf-8") as file:
+        with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
             file.write(f"{failure.reason}: {failure}"[:4000])
         end(EXIT_CODES[failure.reason])
     except SystemExit as stopped:
