@@ -132,7 +132,7 @@ def test_rules_name_every_child_and_no_wildcard():
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    for kind in (*kinds.CHILDREN, kinds.CLAIM_TEMPLATE):
+    for kind in (*kinds.CHILDREN, kinds.CLAIM_TEMPLATE, kinds.COMPUTE_DOMAIN):
         assert granted[(kind.group, kind.plural)] == {"get", "list", "watch", "create", "patch", "delete"}
     assert granted[("", "resourcequotas")] == granted[("", "nodes")] == {"get", "list", "watch"}
     assert granted[("", "pods")] == {"get", "list", "watch", "delete"}
@@ -150,8 +150,9 @@ def test_annotate_nodes_is_installed_only_when_asked():
     assert "affinity" not in pod
     assert pod["containers"][0]["image"] == "mine:1"
     assert pod["serviceAccountName"] == name
-    rules = one(objects, "ClusterRole", name)["rules"]
-    assert rules == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
+    assert one(objects, "ClusterRole", name)["rules"] == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}
+    ]
     policy = one(objects, "ValidatingAdmissionPolicy", name)["spec"]["matchConditions"][0]["expression"]
     assert policy == f'request.userInfo.username == "system:serviceaccount:shardwright-system:{name}"'
     labels = one(objects, "DaemonSet", name)["spec"]["template"]["metadata"]["labels"]

@@ -35,6 +35,7 @@ class Case:
     incarnation: int = 0
     host: Host = NOTHING_KNOWN
     claim: ClaimAsk | None = None
+    compute_domain: bool = False
     settings: ManifestSettings = field(default_factory=ManifestSettings)
 
 
@@ -47,6 +48,7 @@ POOLS = {
     "b200-sxm-8": ("B200", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-B200"),
     "rtx-4090-2": ("RTX-4090", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-GeForce-RTX-4090"),
     "mi300x-8": ("MI300X", "amd", "amd.com/gpu", "amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM"),
+    "gb200-4": ("GB200", "nvidia", "nvidia.com/gpu", "nvidia.com/gpu.product", "NVIDIA-GB200"),
     "h100-by-claim-8": ("H100-SXM", "nvidia", "gpu.nvidia.com", "topology.kubernetes.io/zone", "a"),
     "max-1550-8": ("Max-1550", "intel", "gpu.intel.com/i915", "gpu.intel.com/product", "Max_1550"),
 }
@@ -102,6 +104,7 @@ def placement_of(case: Case) -> Placement:
         pool_nodes=names if case.nodes_known else (),
         host=case.host,
         claim=case.claim,
+        compute_domain=case.compute_domain,
     )
 
 
@@ -427,6 +430,7 @@ CASES = (
         replicas=2,
         claim=replace(CLAIMED, same="resource.kubernetes.io/pcieRoot"),
     ),
+    Case("nvl72-two-pods", _model(LLAMA70), Layout(tensor=8, nodes_per_replica=2), "gb200-4", compute_domain=True),
     Case("vllm", _model(QWEN8), Layout(), "l40s-4"),
     Case("trtllm-qwen3-8b", _model(QWEN8) | {"engine": TRTLLM}, Layout(), "l40s-4"),
     Case("trtllm-llama-70b-tp4-pp2", _model(LLAMA70) | {"engine": TRTLLM}, Layout(tensor=4, pipeline=2), "h100-sxm-8"),

@@ -59,11 +59,12 @@ CLAIM_TEMPLATE = Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourcecl
 
 DEVICES = (RESOURCE_SLICE, RESOURCE_CLAIM)
 """What tells and takes GPUs that are claimed by attribute; watched where the API server serves it."""
-OPTIONAL = (*DEVICES, CLAIM_TEMPLATE)
+COMPUTE_DOMAIN = Kind("resource.nvidia.com/v1beta1", "ComputeDomain", "computedomains")
+OPTIONAL = (*DEVICES, CLAIM_TEMPLATE, COMPUTE_DOMAIN)
 """Kinds of API groups that not every cluster serves."""
 CHILDREN = (STATEFUL_SET, SERVICE, AUTOSCALER, DISRUPTION_BUDGET, CONFIG_MAP, CONTROLLER_REVISION)
 """What an InferenceDeployment may own; watched, so that what is edited or deleted by hand comes back."""
-LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name, CLAIM_TEMPLATE.name})
+LABELLED = frozenset({CONFIG_MAP.name, CONTROLLER_REVISION.name, CLAIM_TEMPLATE.name, COMPUTE_DOMAIN.name})
 """Kinds that are watched by our label only: clusters hold many and large ones that are not ours."""
 BY_NAME = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL, DEPLOYMENT, NODE, POD, RESOURCE_QUOTA)}
 OUR_LABEL = f"{labels.MANAGED_BY}=shardwright"

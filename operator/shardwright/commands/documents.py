@@ -27,6 +27,8 @@ from shardwright.models.parse import parse_config
 from shardwright.models.profile import ModelProfile
 
 Document = Mapping[str, Any]
+COMPUTE_DOMAINS = "computedomains.resource.nvidia.com"
+"""The CustomResourceDefinition by which a cluster serves ComputeDomains."""
 
 
 def fail(message: str) -> typer.Exit:
@@ -103,9 +105,10 @@ def read_inventory(documents: list[Document], path: Path | None = None, expected
         raise fail(f"{path} holds {_held(documents)}, no Node: give the output of kubectl get nodes,pods -A -o yaml")
     facts, skipped = [], []
     book = _device_book(documents)
+    joins = any(_name(document) == COMPUTE_DOMAINS for document in documents)
     for document in documents:
         if document.get("kind") == "Node":
-            node = read_node(document, book.offered(_name(document)))
+            node = read_node(document, book.offered(_name(document)), compute_domains=joins)
             if isinstance(node, SkippedNode):
                 skipped.append(node)
             else:

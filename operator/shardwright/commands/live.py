@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from shardwright.cluster.client import ApiClient, ApiError
-from shardwright.cluster.kinds import NODE, POD, RESOURCE_CLAIM, RESOURCE_SLICE, Kind
+from shardwright.cluster.kinds import COMPUTE_DOMAIN, NODE, POD, RESOURCE_CLAIM, RESOURCE_SLICE, Kind
 from shardwright.cluster.login import LoginError, login
-from shardwright.commands.documents import fail
+from shardwright.commands.documents import COMPUTE_DOMAINS, fail
 
 _LIMIT_SECONDS = 60
 
@@ -26,6 +26,8 @@ async def _read() -> list[dict[str, Any]]:
         seen = [*await _all(client, NODE), *await _all(client, POD)]
         if await client.serves(RESOURCE_SLICE.api_version):
             seen += [*await _all(client, RESOURCE_SLICE), *await _all(client, RESOURCE_CLAIM)]
+        if await client.serves(COMPUTE_DOMAIN.api_version):
+            seen.append({"kind": "CustomResourceDefinition", "metadata": {"name": COMPUTE_DOMAINS}})
         return seen
 
 

@@ -101,6 +101,7 @@ class Controller:
         """List everything, so that promises are known before anything is planned. Raises ApiError."""
         self.watched = await served(self._client)
         self.store.watches_devices = kinds.RESOURCE_SLICE in self.watched
+        self.store.serves_compute_domains = kinds.COMPUTE_DOMAIN in self.watched
         for kind in self.watched:
             await relist(self._client, self.store, kind, self._settings.namespaces, lambda _: None)
         self._fleet.node_changed()

@@ -9,13 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from shardwright.api.reasons import Reason
+from shardwright.catalog.types import NetworkKind
 from shardwright.inventory import clouds
 from shardwright.inventory.annotations import KEYS, LONGEST, Links, read_links
 from shardwright.inventory.claims import Claimable, with_devices, with_roots
 from shardwright.inventory.devices import Devices, devices_of
 from shardwright.inventory.hardware import Hardware, read_hardware
 from shardwright.inventory.host import Host, Offer, peer_to_peer, read_offer
-from shardwright.inventory.links import node_links, node_network
+from shardwright.inventory.links import NodeNetwork, node_links, node_network
 from shardwright.inventory.raw import at, mapping, sequence, text, texts
 from shardwright.inventory.refusals import UnusableNodeError, insist_on_gpus, insist_on_state, is_unreachable
 from shardwright.inventory.resources import is_network_resource
@@ -32,22 +33,29 @@ IDENTITY_LABELS = (
     "topology.kubernetes.io/zone",
 )  # fmt: skip
 """Labels that may single out a pool for the scheduler, best first."""
+JOINED = "nodes of one NVLink domain reach each other by NVLink: each replica of several pods gets a ComputeDomain"
+NOT_JOINED = (
+    "its NVLink domain does not count: this cluster serves no ComputeDomain (resource.nvidia.com/v1beta1), by which "
+    "pods would be let into it"
+)
 
 
-def read_node(node: Mapping[str, Any], devices: Sequence[Device] = ()) -> NodeFacts | SkippedNode:
+def read_node(
+    node: Mapping[str, Any], devices: Sequence[Device] = (), *, compute_domains: bool = False
+) -> NodeFacts | SkippedNode:
     """Reduce a Node to what planning depends on: hashable, small, and equal as long as nothing of that changed.
 
-    `devices` are those that ResourceSlices offer on it.
+    `devices` are those that ResourceSlices offer on it; `compute_domains`: pods can be let into its NVLink domain.
     """
     name = text(at(node, "metadata", "name"))
     try:
-        return _facts(name, node, devices)
+        return _facts(name, node, devices, compute_domains)
     except UnusableNodeError as error:
         labels = () if error.reason is Reason.NO_GPU else _lasting(texts(at(node, "metadata", "labels")))
         return SkippedNode(name, error.reason, error.message, labels, unreachable=is_unreachable(node))
 
 
-def _facts(name: str, node: Mapping[str, Any], offered: Sequence[Device]) -> NodeFacts:
+def _facts(name: str, node: Mapping[str, Any], offered: Sequence[Device], compute_domains: bool) -> NodeFacts:
     labels, annotations = texts(at(node, "metadata", "labels")), texts(at(node, "metadata", "annotations"))
     allocatable = mapping(at(node, "status", "allocatable"))
     hardware, claimable, claimed = with_devices(read_hardware(labels, annotations, allocatable), offered)
@@ -56,8 +64,12 @@ def _facts(name: str, node: Mapping[str, Any], offered: Sequence[Device]) -> Nod
     devices, notes = devices_of(hardware)
     said = tuple((key, annotations[key][:LONGEST]) for key in KEYS if key in annotations)
     links, rooted = with_roots(_links(said, _physical(hardware, devices.count)), claimable, devices.product.link)
-    traits, guesses = _traits(devices, links, _network_resources(allocatable), claimable)
     nvlink_domain = links.nvlink_domain or hardware.clique or clouds.first(labels, clouds.NVLINK_DOMAINS)
+    nvlink_domain = nvlink_domain if devices.multi_gpu else None
+    joined = compute_domains and nvlink_domain is not None
+    traits, guesses = _traits(devices, links, _network_resources(allocatable), claimable, joined)
+    if nvlink_domain and not joined:
+        guesses = (*guesses, NOT_JOINED)
     return NodeFacts(
         node=PoolNode(
             name=name,
@@ -65,8 +77,8 @@ def _facts(name: str, node: Mapping[str, Any], offered: Sequence[Device]) -> Nod
             free_gpus=devices.count,
             labels=_lasting(labels),
             taints=_taints(node),
-            fabric_domain=links.fabric_domain or clouds.first(labels, clouds.FABRICS),
-            nvlink_domain=nvlink_domain if devices.multi_gpu else None,
+            fabric_domain=nvlink_domain if joined else links.fabric_domain or clouds.first(labels, clouds.FABRICS),
+            nvlink_domain=nvlink_domain,
             locality=clouds.locality(labels),
         ),
         traits=traits,
@@ -92,11 +104,17 @@ def _links(said: tuple[tuple[str, str], ...], gpus: int) -> Links:
 
 @lru_cache(maxsize=4096)
 def _traits(
-    devices: Devices, said: Links, network_resources: tuple[tuple[str, str], ...], claimable: Claimable | None
+    devices: Devices,
+    said: Links,
+    network_resources: tuple[tuple[str, str], ...],
+    claimable: Claimable | None,
+    joined: bool,
 ) -> tuple[PoolTraits, tuple[str, ...]]:
     """Everything that nodes of one pool share; through the cache alike nodes share one object, which groups fast."""
     links = node_links(said, devices.product, devices.count, multi_gpu=devices.multi_gpu)
     network = node_network(said, dict(network_resources), devices.count)
+    if joined:
+        network = NodeNetwork(NetworkKind.NVLINK, links.link_bandwidth, (JOINED,))
     islands, trimmed = _trim(links.islands, devices.count)
     traits = PoolTraits(
         product=devices.product,
@@ -113,6 +131,7 @@ def _traits(
         multi_gpu=devices.multi_gpu,
         linked_by_annotation=links.annotated and claimable is None,
         claim=_ask(claimable, islands),
+        compute_domain=joined,
     )
     return traits, (*links.assumptions, *trimmed, *network.assumptions)
 

@@ -139,6 +139,7 @@ def _pool(name: str, traits: PoolTraits, members: Sequence[NodeFacts], held: _He
         outer_islands=traits.outer_islands,
         multi_gpu=traits.multi_gpu,
         claim=traits.claim,
+        compute_domain=traits.compute_domain,
         host=shared_host(member.host for member in members),
     )
 

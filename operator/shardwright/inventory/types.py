@@ -63,6 +63,7 @@ class PoolTraits:
     multi_gpu: bool
     linked_by_annotation: bool
     claim: ClaimAsk | None = None
+    compute_domain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Pool:
     """What its nodes have besides GPUs, as far as all of them have it."""
     claim: ClaimAsk | None = None
     """How pods ask for its GPUs where not by count of an extended resource."""
+    compute_domain: bool = False
+    """Whether `network` is NVLink that a replica's pods are let into by a ComputeDomain."""
     expected: str = ""
     """The declared pool whose nodes do not exist yet; its `nodes` are those that an autoscaler may still add."""
 

@@ -11,6 +11,7 @@ from shardwright.api.spec import InferenceDeploymentSpec, ScalingMode
 from shardwright.engines.base import GroupContext, PodProgram, UnrenderableError, options_of, render
 from shardwright.manifests import hpa, names, pdb, service
 from shardwright.manifests.claims import claim_template
+from shardwright.manifests.compute_domain import compute_domain
 from shardwright.manifests.configmap import configmap
 from shardwright.manifests.durations import seconds
 from shardwright.manifests.hashes import stamp
@@ -63,8 +64,7 @@ def build_replica(context: ReplicaContext) -> list[dict[str, Any]]:
     program = replica_program(context)
     files = configmap(context.owner, context.replica, program)
     objects = [files] if files else []
-    if template := claim_template(context):
-        objects.append(template)
+    objects += [found for found in (claim_template(context), compute_domain(context)) if found]
     if context.placement.layout.nodes_per_replica > 1:
         objects.append(pdb.group_budget(context.owner, context.replica))
     return [*objects, statefulset(context, program)]

@@ -9,6 +9,7 @@ from shardwright.api import labels
 from shardwright.inventory.resources import CLAIMED
 from shardwright.inventory.types import ClaimAsk
 from shardwright.manifests import names
+from shardwright.manifests.compute_domain import channel_claims, container_channels
 from shardwright.manifests.hashes import digest
 from shardwright.manifests.identity import ReplicaContext
 from shardwright.manifests.metadata import base_labels, metadata
@@ -34,11 +35,11 @@ def claim_template(context: ReplicaContext) -> dict[str, Any] | None:
 
 
 def pod_claims(context: ReplicaContext) -> dict[str, Any]:
-    """The part of a pod's spec that names the claim; empty where GPUs are counted."""
+    """The part of a pod's spec that names its claims; empty where GPUs are counted and NVLink ends at the node."""
     devices = _devices(context.placement)
-    if devices is None:
-        return {}
-    return {"resourceClaims": [{"name": GPUS, "resourceClaimTemplateName": _name(context, devices)}]}
+    gpus = [{"name": GPUS, "resourceClaimTemplateName": _name(context, devices)}] if devices else []
+    claims = [*gpus, *channel_claims(context)]
+    return {"resourceClaims": claims} if claims else {}
 
 
 def pod_annotations(placement: Placement) -> dict[str, str]:
@@ -49,10 +50,10 @@ def pod_annotations(placement: Placement) -> dict[str, str]:
 
 
 def container_resources(placement: Placement) -> tuple[dict[str, str], dict[str, Any]]:
-    """GPUs of the engine's container: as amounts of a resource, or as the claim that it uses."""
-    if placement.claim is None:
-        return {placement.gpu_resource: str(placement.layout.gpus_per_pod)}, {}
-    return {}, {"claims": [{"name": GPUS}]}
+    """GPUs of the engine's container as amounts of a resource, and the claims that it uses."""
+    counted = {} if placement.claim else {placement.gpu_resource: str(placement.layout.gpus_per_pod)}
+    claims = [*([{"name": GPUS}] if placement.claim else []), *container_channels(placement)]
+    return counted, {"claims": claims} if claims else {}
 
 
 def taint_key(placement: Placement) -> str:
