@@ -1,4 +1,4 @@
-"""Engines that fail on real kubelets: what ended them stands in status, in the words that were printed above the rest."""
+"""Engines that fail on real kubelets: status tells what ended them, in the words that stand above the last traceback."""
 
 from __future__ import annotations
 
