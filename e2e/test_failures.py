@@ -1,4 +1,4 @@
-"""Engines that fail on real kubelets: status tells what ended them, in the words that stand above the last traceback."""
+"""Engines that fail on real kubelets: status tells what ended them, in words that stand above the last traceback."""
 
 from __future__ import annotations
 
