@@ -28,7 +28,7 @@ RECENT_SECONDS = 90.0  # an error that was printed longer before the end was sur
 DRAIN_SECONDS = 2.0  # for the last lines of processes that outlive the engine
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-PREFIX = re.compile(r"^(\([^()]*\)\s*)*((ERROR|WARNING|CRITICAL|INFO) [\d-]+ [\d:.]+ (\[[^\]]*\] ?)?)?")
+PREFIX = re.compile(r"^(\([^()]*\) ?)*((ERROR|WARNING|CRITICAL|INFO) [\d-]+ [\d:.]+ (\[[^\]]*\] ?)?)?")
 """What vLLM's logger puts before every line of a traceback."""
 ERROR = re.compile(
     r"^[\w.]*(Error|Exception|Exit|Interrupt|Timeout)\b"  # the end of a traceback
