@@ -47,10 +47,10 @@ class LiveReplica:
 
     @cached_property
     def running_plan_hash(self) -> str:
-        """Of the pods, which is older than the set's while a rollout replaces them; the set's where they differ."""
+        """Of the pods: the older one while a rollout replaces them, the set's where there are none."""
         notes = [raw["metadata"].get("annotations") or {} for raw, pod in self.pods if not pod.terminating]
-        hashes = {str(note.get(labels.PLAN_HASH, "")) for note in notes}
-        return hashes.pop() if len(hashes) == 1 else self.plan_hash
+        hashes = sorted(str(note[labels.PLAN_HASH]) for note in notes if labels.PLAN_HASH in note)
+        return next((found for found in hashes if found != self.plan_hash), self.plan_hash)
 
     def annotation(self, key: str) -> str:
         """One annotation of the set."""
