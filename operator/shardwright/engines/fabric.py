@@ -19,8 +19,6 @@ POD_INTERFACE = "eth0"
 """What container runtimes call the interface of the pod network."""
 MORE_NETWORKS = ("k8s.v1.cni.cncf.io/networks", "networking.gke.io/interfaces")
 """Annotations by which a pod gets further interfaces: Multus' and GKE's."""
-SHARES_FROM = 4
-"""A node that offers this many of a resource for each of its GPUs offers shares of all its adapters, not adapters."""
 _UNNAMED = re.compile(r"NIC\d+")
 """What nvidia-smi's table calls an adapter whose legend was cut off: no device has that name."""
 _NCCL = (Vendor.NVIDIA, Vendor.AMD)
@@ -29,11 +27,10 @@ _NCCL = (Vendor.NVIDIA, Vendor.AMD)
 
 def devices(rendering: Rendering) -> tuple[tuple[str, int], ...]:
     """RDMA resources that each pod asks for: a whole node's all, a part's share; none where the user names any."""
-    layout, host = rendering.placement.layout, rendering.placement.host
+    host = rendering.placement.host
     if not _leaves_pod(rendering) or host.network is NetworkKind.TCP or _named_by_user(rendering) is not None:
         return ()
-    wanted = [(name, _share(name, count, layout.gpus_per_pod, host.gpus)) for name, count in host.devices]
-    return tuple((name, count) for name, count in wanted if count)
+    return host.devices_for(rendering.placement.layout.gpus_per_pod)
 
 
 def environment(rendering: Rendering) -> tuple[Variable, ...]:
@@ -108,13 +105,6 @@ def _adapters(host: Host, asked: frozenset[str]) -> tuple[str, ...]:
     verbs = host.network in (NetworkKind.INFINIBAND, NetworkKind.ROCE)
     named = not any(_UNNAMED.fullmatch(name) for name in host.adapters)
     return host.adapters if shared and verbs and named else ()
-
-
-def _share(name: str, count: int, gpus_per_pod: int, gpus: int) -> int:
-    """One share holds every adapter; of single devices a pod takes as large a part as of the GPUs."""
-    if name.startswith(SHARED_RDMA) and count >= SHARES_FROM * gpus:
-        return 1
-    return count * gpus_per_pod // gpus
 
 
 def _leaves_pod(rendering: Rendering) -> bool:

@@ -23,7 +23,7 @@ def requests(rendering: Rendering) -> tuple[tuple[str, str], ...]:
         return ()
     cpu = min(_cpu_milli(rendering), host.cpu_milli * gpus // host.gpus // LARGEST_PART) // 100 * 100
     memory = min(_memory_bytes(rendering), host.memory_bytes * gpus // host.gpus // LARGEST_PART) // _MIB
-    found = (("cpu", f"{cpu}m", cpu), ("memory", f"{memory}Mi", memory))
+    found = (("cpu", f"{cpu}m" if cpu % 1000 else str(cpu // 1000), cpu), ("memory", f"{memory}Mi", memory))
     return tuple((name, text) for name, text, amount in found if amount)
 
 

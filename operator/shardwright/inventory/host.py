@@ -11,8 +11,10 @@ from typing import Any
 
 from shardwright.catalog.types import GpuProduct, LinkKind, NetworkKind
 from shardwright.inventory.raw import quantity, whole
-from shardwright.inventory.resources import is_rdma_resource
+from shardwright.inventory.resources import SHARED_RDMA, is_rdma_resource
 
+SHARES_FROM = 4
+"""A node that offers this many of a resource for each of its GPUs offers shares of all its adapters, not adapters."""
 _GIB = 1 << 30
 _THROUGH_PCIE = (LinkKind.PCIE_SWITCH, LinkKind.PCIE, LinkKind.NONE)
 
@@ -48,6 +50,15 @@ class Host:
     def adapters(self) -> tuple[str, ...]:
         """Every adapter that is near a GPU, in the order of the GPUs."""
         return tuple(dict.fromkeys(name for _, names in self.nics for name in names))
+
+    def devices_for(self, gpus: int) -> tuple[tuple[str, int], ...]:
+        """RDMA resources for a pod with so many of the GPUs: as large a part, or the one share that holds them all."""
+        parts = ((name, self._part(name, count, gpus)) for name, count in self.devices)
+        return tuple((name, count) for name, count in parts if count)
+
+    def _part(self, name: str, count: int, gpus: int) -> int:
+        shared = name.startswith(SHARED_RDMA) and count >= SHARES_FROM * self.gpus
+        return 1 if shared else count * gpus // self.gpus
 
 
 NOTHING_KNOWN = Host()

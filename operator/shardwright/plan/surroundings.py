@@ -10,7 +10,7 @@ from shardwright.inventory.host import Host
 from shardwright.inventory.resources import EFA
 from shardwright.plan.types import Layout
 
-_RDMA = (NetworkKind.INFINIBAND, NetworkKind.ROCE)
+_RDMA = (NetworkKind.INFINIBAND, NetworkKind.ROCE, NetworkKind.EFA)
 
 
 def surroundings(layout: Layout, host: Host) -> tuple[str, ...]:
@@ -23,12 +23,16 @@ def surroundings(layout: Layout, host: Host) -> tuple[str, ...]:
 
 def _between_pods(layout: Layout, host: Host) -> Iterator[str]:
     part = layout.gpus_per_pod < host.gpus
+    devices = dict(host.devices_for(layout.gpus_per_pod))
     if host.network in _RDMA and not host.devices:
         yield (
             f"pods reach {host.network} although the nodes offer no RDMA resource to ask for; "
             "without a device NCCL takes TCP"
         )
-    if host.network is NetworkKind.EFA or any(name == EFA for name, _ in host.devices):
+    for name, count in host.devices:
+        if name not in devices and host.network is not NetworkKind.TCP:
+            yield f"{count} {name} for {host.gpus} GPUs leave none for {layout.gpus_per_pod}: pods ask for none of it"
+    if EFA in devices:
         yield "the engine's image holds the aws-ofi-nccl plugin, without which NCCL takes TCP and not EFA"
     if part and host.nics:
         near = "; ".join(f"GPU {_ranges(gpus)}: {', '.join(names)}" for gpus, names in host.nics)

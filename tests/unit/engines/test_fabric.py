@@ -185,10 +185,10 @@ def test_custom_all_reduce_needs_peer_to_peer():
 @pytest.mark.parametrize(
     ("layout", "host", "cpu", "memory"),
     [
-        (ONE_GPU, HGX, "6000m", 125 << 10),
-        (ONE_GPU, replace(HGX, memory_bytes=4000 << 30), "6000m", (12 + 3 + 140) << 10),
+        (ONE_GPU, HGX, "6", 125 << 10),
+        (ONE_GPU, replace(HGX, memory_bytes=4000 << 30), "6", (12 + 3 + 140) << 10),
         (ONE_GPU, Host(1, cpu_milli=3920, memory_bytes=14 << 30), "1900m", 7 << 10),
-        (Layout(data=8, expert=True), HGX, "48000m", (24 * 4 + 17 + 140) << 10),
+        (Layout(data=8, expert=True), HGX, "48", (24 * 4 + 17 + 140) << 10),
         (ONE_GPU, Host(1), None, None),
         (ONE_GPU, Host(64, cpu_milli=1000, memory_bytes=1 << 30), None, 8),
     ],
@@ -225,4 +225,6 @@ def test_what_people_are_told():
     assert "best-effort" in halves
     assert "single-numa-node" in " ".join(surroundings(ONE_POD, HGX))
     assert "aws-ofi-nccl" in " ".join(surroundings(TWO_PODS, replace(HGX, devices=EFA)))
+    lone = replace(HGX, devices=(("rdma/one", 1),))
+    assert "1 rdma/one for 8 GPUs leave none for 4" in " ".join(surroundings(TWO_HALVES, lone))
     assert "offer no RDMA resource" in " ".join(surroundings(TWO_PODS, replace(HGX, devices=())))
