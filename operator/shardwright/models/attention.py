@@ -160,7 +160,7 @@ def block_index(reader: ConfigReader, index: int) -> tuple[Cache, ...]:
 
 def is_latent(reader: ConfigReader) -> bool:
     """Whether the config describes multi-head latent attention."""
-    return reader.stated("kv_lora_rank") > 0
+    return reader.given("kv_lora_rank") > 0
 
 
 def keeps_latent(reader: ConfigReader, family: Family) -> bool:
@@ -179,8 +179,8 @@ def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
     unfolds = not family.flag("latent", True)
     value, rank, q_rank = (
         reader.integer("v_head_dim", hidden // query if unfolds else 128),
-        reader.positive("kv_lora_rank"),
-        reader.stated("q_lora_rank"),
+        reader.given("kv_lora_rank"),
+        reader.given("q_lora_rank"),
     )
     matrices = [Matrix(f"{name}.kv_a_proj_with_mqa", Part.ATTENTION, rank + rope, hidden, Split.WHOLE)]
     if q_rank:
@@ -205,11 +205,11 @@ def latent(reader: ConfigReader, family: Family, index: int) -> Piece:
 
 def indexer(reader: ConfigReader, name: str, index: int) -> Piece:
     """The indexer of sparse MLA (DeepSeek V3.2, GLM-5): in full on every rank; layers that share one keep none."""
-    heads, size = reader.stated("index_n_heads"), reader.stated("index_head_dim")
+    heads, size = reader.given("index_n_heads"), reader.given("index_head_dim")
     kinds = reader.items("indexer_types")
     if not heads or not size or (index < len(kinds) and kinds[index] == "shared"):
         return (), ()
-    hidden, q_rank = reader.positive("hidden_size"), reader.stated("q_lora_rank") or reader.positive("hidden_size")
+    hidden, q_rank = reader.positive("hidden_size"), reader.given("q_lora_rank") or reader.positive("hidden_size")
     matrices = (
         Matrix(f"{name}.indexer.wq_b", Part.ATTENTION, heads * size, q_rank, Split.WHOLE),
         Matrix(f"{name}.indexer.wk", Part.ATTENTION, size, hidden, Split.WHOLE),

@@ -3,7 +3,7 @@
 Knows no engine. Convolutions and exotic blocks are approximated; what a checkpoint's headers say corrects the sum.
 """
 
-from shardwright.models.profile import Matrix, Part
+from shardwright.models.profile import Matrix, Part, Split
 from shardwright.models.reader import ConfigReader, text_of
 from shardwright.models.vision import first
 
@@ -35,16 +35,16 @@ def audio_matrices(outer: ConfigReader, text_hidden: int) -> tuple[Matrix, ...]:
 
 
 def audio_reader(outer: ConfigReader) -> ConfigReader | None:
-    """A reader of the audio part, which may lie one level down; None where there is none."""
+    """A reader of the audio part, one level down or the config itself (Whisper's encoder); None where there is none."""
     thinker = ConfigReader(outer.mapping("thinker_config"))
     for around in (outer, thinker):
         for key in SECTIONS:
             section = around.mapping(key)
             if section:
                 return ConfigReader(section, text_of(section.get("model_type")), f"config.json {key}")
-    return None
+    return outer if outer.stated("encoder_layers") else None
 
 
 def tower(name: str, rows: int, columns: int, count: int) -> Matrix:
-    """Matrices that no quantisation method touches."""
-    return Matrix(name, Part.VISION, rows, columns, bias=True, count=count, quantizable=False)
+    """Matrices that no quantisation method touches; engines keep such towers whole on every rank."""
+    return Matrix(name, Part.VISION, rows, columns, Split.WHOLE, bias=True, count=count, quantizable=False)

@@ -32,13 +32,13 @@ def block_size(reader: ConfigReader, block: object) -> int:
 
 def expert_size(reader: ConfigReader) -> int:
     """Intermediate size of one routed expert."""
-    return reader.stated("moe_intermediate_size") or reader.integer("intermediate_size", 0)
+    return reader.given("moe_intermediate_size") or reader.integer("intermediate_size", 0)
 
 
 def shared_size(reader: ConfigReader) -> int:
     """Intermediate size of all shared experts together; 0 = none."""
-    stated = reader.stated("shared_expert_intermediate_size")
-    count = reader.stated("num_shared_experts")
+    stated = reader.given("shared_expert_intermediate_size")
+    count = reader.given("num_shared_experts")
     if stated:
         return stated * (count if reader.raw("moe_shared_expert_intermediate_size") is None and count > 1 else 1)
     if reader.model_type == "llama4_text":

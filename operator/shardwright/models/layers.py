@@ -49,6 +49,9 @@ def make_layer(reader: ConfigReader, family: Family, slot: Slot, index: int) -> 
     if slot.attention != "none":
         pieces, caches = attention_piece(reader, family, slot.attention, index)
         matrices += pieces
+    if family.flag("cross_everywhere"):
+        pieces, more = attention.grouped_query(reader, family, "cross", index)
+        matrices, caches = [*matrices, *(replace(m, name=f"cross_{m.name}") for m in pieces)], (*caches, *more)
     if slot.feedforward in ("dense", "both"):
         matrices += feedforward.dense(reader, family, index)
     if slot.feedforward in ("moe", "both"):

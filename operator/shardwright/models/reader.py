@@ -16,7 +16,7 @@ LARGEST = 1 << 40
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "num_hidden_layers": ("n_layer", "num_layers", "n_layers"),
     "hidden_size": ("d_model", "n_embd", "model_dim"),
-    "num_attention_heads": ("n_head", "n_heads", "num_heads"),
+    "num_attention_heads": ("n_head", "n_heads", "num_heads", "decoder_attention_heads"),
     "num_key_value_heads": ("num_kv_heads", "n_head_kv", "kv_n_heads"),
     "intermediate_size": ("ffn_hidden_size", "n_inner", "ffn_dim"),
     "vocab_size": ("padded_vocab_size", "n_vocab"),
@@ -27,6 +27,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "max_sequence_length",
         "n_ctx",
         "model_max_length",
+        "max_target_positions",
     ),
     "head_dim": ("kv_channels", "attention_head_dim", "attention_hidden_size_per_head"),
     "num_experts": ("num_local_experts", "n_routed_experts", "moe_num_experts"),
@@ -94,6 +95,12 @@ class ConfigReader:
         """An integer if the config states it, else `default`: class defaults do not count."""
         value = self.raw(key)
         return default if value is None else checked_integer(value, key, self.where)
+
+    def given(self, key: str, default: int = 0) -> int:
+        """As stated, else the class default if the config omits the key; null states that there is none."""
+        if self.raw(key) is None and any(name in self.config for name in (key, *ALIASES.get(key, ()))):
+            return default
+        return self.integer(key, default)
 
     def positive(self, key: str, default: int | None = None) -> int:
         """As `integer`, at least 1."""

@@ -88,12 +88,12 @@ def mamba2(reader: ConfigReader, family: Family) -> Piece:
     """Mamba 2 (Nemotron-H, Granite 4, Bamba, Zamba 2)."""
     hidden, name = reader.positive("hidden_size"), family.word("attention", "mamba")
     alone = family.flag("attention_free")
-    heads = reader.stated("mamba_num_heads") or reader.stated("mamba_n_heads")
+    heads = reader.given("mamba_num_heads") or reader.given("mamba_n_heads")
     heads = heads or (reader.integer("num_heads", 0) if alone else 0) or reader.integer("n_mamba_heads", 1)
-    size = reader.stated("mamba_head_dim") or reader.stated("mamba_d_head")
+    size = reader.given("mamba_head_dim") or reader.given("mamba_d_head")
     size = size or (reader.integer("head_dim", 0) if alone else 0) or 64
-    state_size = reader.stated("ssm_state_size") or reader.stated("mamba_d_state") or reader.integer("state_size", 128)
-    groups = reader.integer("n_groups", 0) or reader.stated("mamba_n_groups") or reader.stated("mamba_ngroups") or 1
+    state_size = reader.given("ssm_state_size") or reader.given("mamba_d_state") or reader.integer("state_size", 128)
+    groups = reader.integer("n_groups", 0) or reader.given("mamba_n_groups") or reader.given("mamba_ngroups") or 1
     kernel = reader.integer("conv_kernel", 0) or reader.integer("mamba_d_conv", 4)
     inner, shared = heads * size, 2 * groups * state_size
     matrices = (
@@ -120,12 +120,12 @@ def mamba1(reader: ConfigReader, family: Family) -> Piece:
     """Mamba 1: Jamba, and models without any attention, which state its sizes under shorter names."""
     hidden = reader.positive("hidden_size")
     if family.flag("attention_free"):
-        inner = reader.stated("intermediate_size") or reader.integer("expand", 2) * hidden
+        inner = reader.given("intermediate_size") or reader.integer("expand", 2) * hidden
         state_size, kernel = reader.integer("state_size", 16), reader.integer("conv_kernel", 4)
         asked = reader.raw("time_step_rank")
     else:
-        inner = reader.stated("mamba_expand", 2) * hidden
-        state_size, kernel = reader.stated("mamba_d_state", 16), reader.stated("mamba_d_conv", 4)
+        inner = reader.given("mamba_expand", 2) * hidden
+        state_size, kernel = reader.given("mamba_d_state", 16), reader.given("mamba_d_conv", 4)
         asked = reader.raw("mamba_dt_rank")
     rank = asked if isinstance(asked, int) and 0 < asked <= inner else -(-hidden // 16)
     matrices = (
@@ -142,8 +142,8 @@ def mamba1(reader: ConfigReader, family: Family) -> Piece:
 
 def short_convolution(reader: ConfigReader, _family: Family) -> Piece:
     """LFM2: a gated convolution over a few tokens."""
-    hidden = reader.stated("conv_dim") or reader.positive("hidden_size")
-    kernel = reader.stated("conv_L_cache", 3)
+    hidden = reader.given("conv_dim") or reader.positive("hidden_size")
+    kernel = reader.given("conv_L_cache", 3)
     matrices = (
         part("conv.in_proj", 3 * hidden, hidden),
         part("conv.out_proj", hidden, hidden, out=False),
@@ -155,7 +155,7 @@ def short_convolution(reader: ConfigReader, _family: Family) -> Piece:
 def lightning(reader: ConfigReader, _family: Family) -> Piece:
     """MiniMax-Text-01: linear attention with one square matrix per head."""
     hidden, heads = reader.positive("hidden_size"), reader.positive("num_attention_heads")
-    size = reader.stated("head_dim") or hidden // heads
+    size = reader.given("head_dim") or hidden // heads
     wide = heads * size
     matrices = (
         part("self_attn.qkv_proj", 3 * wide, hidden),

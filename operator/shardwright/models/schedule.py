@@ -94,7 +94,7 @@ def by_layer_types(reader: ConfigReader, family: Family, layers: int) -> list[st
     if len(words) < layers:
         return None
     kinds = ["linear" if w == 0 else "full" if w == 1 else LAYER_WORDS.get(str(w), "full") for w in words[:layers]]
-    if not reader.stated("sliding_window"):
+    if not reader.given("sliding_window"):
         kinds = ["full" if k == "sliding" else k for k in kinds]
     if not reader.flag("use_sliding_window", True) or family.flag("window", True) is False:
         kinds = ["full" if k == "sliding" else k for k in kinds]
@@ -114,9 +114,9 @@ def by_hybrid_flags(reader: ConfigReader, _family: Family, layers: int) -> list[
 
 def by_interval(reader: ConfigReader, family: Family, layers: int) -> list[str] | None:
     """One full layer in every so many: linear hybrids, Jamba, Llama 4."""
-    every = reader.integer("full_attention_interval", 0) or reader.stated("attn_layer_period")
+    every = reader.integer("full_attention_interval", 0) or reader.given("attn_layer_period")
     if every and family.word("recurrent"):
-        offset = reader.stated("attn_layer_offset", every - 1)
+        offset = reader.given("attn_layer_offset", every - 1)
         return ["full" if i % every == offset else "linear" for i in range(layers)]
     if family.flag("chunked") and reader.integer("attention_chunk_size", 0):
         step = reader.integer("no_rope_layer_interval", 4) or 4
@@ -126,7 +126,7 @@ def by_interval(reader: ConfigReader, family: Family, layers: int) -> list[str] 
 
 def by_window(reader: ConfigReader, family: Family, layers: int) -> list[str] | None:
     """A sliding window on all but every n-th layer, else on all: the engine gives layers that name none this one."""
-    window = reader.stated("sliding_window") or (
+    window = reader.given("sliding_window") or (
         reader.integer("sliding_window", 0) if family.number("window_every") else 0
     )
     if not window or family.flag("window", True) is False or not reader.flag("use_sliding_window", True):
@@ -145,7 +145,7 @@ def by_window(reader: ConfigReader, family: Family, layers: int) -> list[str] | 
 
 def mixture_layers(reader: ConfigReader, layers: int) -> list[bool]:
     """Which layers route to experts."""
-    if reader.stated("num_experts") < 2 and not reader.integer("num_experts", 0):
+    if reader.given("num_experts") < 2 and not reader.integer("num_experts", 0):
         return [False] * layers
     words = reader.items("mlp_layer_types")
     if len(words) >= layers:
@@ -168,12 +168,12 @@ def is_mixture(reader: ConfigReader, index: int) -> bool:
     """The rules by arithmetic: a dense head, a period, an offset."""
     if index < reader.integer("first_k_dense_replace", 0) or index in reader.items("mlp_only_layers"):
         return False
-    if index < reader.stated("moe_layer_start_index"):
+    if index < reader.given("moe_layer_start_index"):
         return False
-    step = reader.integer("interleave_moe_layer_step", 0) or reader.stated("decoder_sparse_step") or 1
-    period = reader.stated("expert_layer_period")
+    step = reader.integer("interleave_moe_layer_step", 0) or reader.given("decoder_sparse_step") or 1
+    period = reader.given("expert_layer_period")
     if period:
-        return index % period == reader.stated("expert_layer_offset")
+        return index % period == reader.given("expert_layer_offset")
     frequency = reader.raw("moe_layer_freq")
     if isinstance(frequency, int) and frequency > 1:
         return index % frequency == 0
