@@ -5,53 +5,18 @@ The layout is given; moving to an equal node is repair, not a new plan. Knows no
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from shardwright.api import labels
 from shardwright.inventory import Inventory, PoolNode
 from shardwright.plan.room import assign
 from shardwright.plan.site import site_of
-from shardwright.plan.types import Placement, Plan, PlanRequest, QuotaRoom
+from shardwright.plan.types import Plan, PlanRequest, QuotaRoom
 from shardwright.plan.validity import arrived, pool_of
 from shardwright.reconcile.live import LiveReplica
 from shardwright.reconcile.quota import Purse
+from shardwright.reconcile.seats import Seat, Seating, is_whole, misplaced, placement_of, seat_nodes, still_good
 from shardwright.reconcile.types import Gpus
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A replica with its nodes."""
-
-    replica: int
-    placement_index: int
-    nodes: tuple[str, ...]
-    moved: bool = False
-    """It had other nodes before and runs there no more, so that its group must be made anew."""
-    leaves: bool = False
-    """Its pods run where the plan wants none: they go when its turn comes, or stay while it has no other nodes."""
-
-    drains: str = ""
-    """Why it should leave, where its nodes are to be emptied, as in "node a is cordoned"."""
-
-    def stuck(self, bound: Sequence[str]) -> bool:
-        """Whether it should leave and has nowhere to go."""
-        return self.leaves and Counter(self.nodes) == Counter(bound)
-
-
-@dataclass(frozen=True, slots=True)
-class Seating:
-    """Every replica that has GPUs, and those that wait for them."""
-
-    seats: tuple[Seat, ...]
-    waiting: tuple[int, ...] = ()
-    lost_nodes: tuple[str, ...] = ()
-    """Nodes that replicas ran on and that are gone, or that nobody hears from."""
-    emptied: Mapping[str, str] = field(default_factory=dict)
-    """Nodes that replicas have or had and that are to be emptied, and why."""
-    resting: Mapping[int, str] = field(default_factory=dict)
-    """Replicas that yielded what they held, and why."""
-    lacked: str = ""
-    """What ResourceQuotas lack for those that wait, in words; empty where no quota holds them up."""
 
 
 def keep_seats(
@@ -67,59 +32,86 @@ def keep_seats(
 
     `beside` are other seats of the same deployment, which quotas pay for first. Replicas that rest get none.
     """
+    resting = {id_: why for id_, why in (resting or {}).items() if id_ in ids}
+    found = _sorted([id_ for id_ in ids if id_ not in resting], live, plan, gpus)
+    seats, unpaid = _paid(found.seats, live, plan, gpus.quota_room(standing=True))
+    found = replace(found, seats=tuple(seats), homeless=(*found.homeless, *unpaid))
+    purse = Purse(gpus.quota_room(standing=False) if found.homeless or found.leaving else ())
+    if found.homeless or found.leaving:
+        seats += _new_homes(found, live, plan, request, gpus, beside, purse)
+    seated = {seat.replica for seat in seats}
+    return Seating(
+        tuple(sorted(seats, key=lambda seat: seat.replica)),
+        tuple(id_ for id_ in ids if id_ not in seated),
+        found.lost,
+        found.emptied,
+        resting,
+        purse.lacked,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Replicas by what becomes of them."""
+
+    seats: tuple[Seat, ...]
+    """Of those that stay where they are."""
+    homeless: tuple[int, ...]
+    leaving: Mapping[int, str]
+    """Those that run where they should not, and why, where that is a node to be emptied."""
+    lost: tuple[str, ...]
+    emptied: Mapping[str, str]
+
+
+def _sorted(ids: Iterable[int], live: Mapping[int, LiveReplica], plan: Plan, gpus: Gpus) -> _Sorted:
     seats: list[Seat] = []
     homeless: list[int] = []
     leaving: dict[int, str] = {}
     lost: set[str] = set()
     emptied: dict[str, str] = {}
-    resting = {id_: why for id_, why in (resting or {}).items() if id_ in ids}
     for id_ in ids:
-        if id_ in resting:
-            continue
         replica = live.get(id_)
         nodes = seat_nodes(replica) if replica else ()
-        index = _placement_of(nodes, plan, gpus)
+        index = placement_of(nodes, plan, gpus)
         lost |= {node for node in nodes if not gpus.node_exists(node) or gpus.node_unreachable(node)}
         drains = {node: why for node in sorted(set(nodes)) if (why := gpus.leaving(node))}
         emptied |= drains
-        if replica and nodes and index is not None and _still_good(replica, nodes, plan.placements[index], gpus):
-            if not drains:
-                seats.append(Seat(id_, index, nodes))
-            elif _is_whole(replica, len(nodes)):
-                leaving[id_] = ", ".join(f"node {node} {why}" for node, why in drains.items())
-            else:
-                homeless.append(id_)
-        elif replica and misplaced(replica, plan, gpus):
+        good = replica and nodes and index is not None and still_good(replica, nodes, plan.placements[index], gpus)
+        if good and index is not None and not drains:
+            seats.append(Seat(id_, index, nodes))
+        elif good and replica and is_whole(replica, len(nodes)):
+            leaving[id_] = ", ".join(f"node {node} {why}" for node, why in drains.items())
+        elif not good and replica and misplaced(replica, plan, gpus):
             leaving[id_] = ""
         else:
             homeless.append(id_)
-    seats, unpaid = _paid(seats, live, plan, gpus.quota_room(standing=True))
-    homeless += unpaid
-    purse = Purse(gpus.quota_room(standing=False) if homeless or leaving else ())
-    if homeless or leaving:
-        stuck = _stuck_seats(leaving, live, plan, gpus)
-        affordable = _affordable(plan, request, len(seats) + len(leaving))
-        free = without(gpus.inventory(free_replicas=frozenset(homeless)), beside, plan)
-        had = {id_ for id_ in homeless if id_ in live and live[id_].set is not None}
-        for seat in (*beside, *seats, *stuck):
-            purse.pay(plan.placements[seat.placement_index], anyway=True)
-        placed = [replace(seat, moved=True) for seat in place(homeless[:affordable], plan, request, free, purse)]
-        seats += [replace(seat, moved=seat.replica in had) for seat in placed]
-        for seat in stuck:
-            if not purse.overdrawn:
-                free = gpus.inventory(free_replicas=frozenset((*homeless, seat.replica)))
-                placed += _elsewhere(seat, plan, request, without(free, (*beside, *placed), plan))
-        gone = {seat.replica: seat for seat in placed if seat.leaves}
-        seats += [gone.get(seat.replica, seat) for seat in stuck]
-    seated = {seat.replica for seat in seats}
-    return Seating(
-        tuple(sorted(seats, key=lambda seat: seat.replica)),
-        tuple(id_ for id_ in ids if id_ not in seated),
-        tuple(sorted(lost)),
-        emptied,
-        resting,
-        purse.lacked,
-    )
+    return _Sorted(tuple(seats), tuple(homeless), leaving, tuple(sorted(lost)), emptied)
+
+
+def _new_homes(
+    found: _Sorted,
+    live: Mapping[int, LiveReplica],
+    plan: Plan,
+    request: PlanRequest,
+    gpus: Gpus,
+    beside: Sequence[Seat],
+    purse: Purse,
+) -> list[Seat]:
+    """Seats for the homeless, then elsewhere for those that leave; these stay where they are while none is free."""
+    stuck = _stuck_seats(found.leaving, live, plan, gpus)
+    for seat in (*beside, *found.seats, *stuck):
+        purse.pay(plan.placements[seat.placement_index], anyway=True)
+    affordable = found.homeless[: _affordable(plan, request, len(found.seats) + len(stuck))]
+    free = without(gpus.inventory(free_replicas=frozenset(found.homeless)), beside, plan)
+    placed = [replace(seat, moved=True) for seat in place(affordable, plan, request, free, purse)]
+    had = {id_ for id_ in found.homeless if id_ in live and live[id_].set is not None}
+    seats = [replace(seat, moved=seat.replica in had) for seat in placed]
+    for seat in stuck:
+        if not purse.overdrawn:
+            free = gpus.inventory(free_replicas=frozenset((*found.homeless, seat.replica)))
+            placed += _elsewhere(seat, plan, request, without(free, (*beside, *placed), plan))
+    gone = {seat.replica: seat for seat in placed if seat.leaves}
+    return [*seats, *(gone.get(seat.replica, seat) for seat in stuck)]
 
 
 def _paid(
@@ -132,7 +124,7 @@ def _paid(
 
     def stands(seat: Seat) -> bool:
         replica = live[seat.replica]
-        return _is_whole(replica, len(seat.nodes)) or bool(replica.annotation(labels.PARKED))
+        return is_whole(replica, len(seat.nodes)) or bool(replica.annotation(labels.PARKED))
 
     purse, paid, unpaid = Purse(rooms), list[Seat](), list[int]()
     for seat in sorted(seats, key=lambda one: (not stands(one), one.replica)):
@@ -141,10 +133,6 @@ def _paid(
         else:
             unpaid.append(seat.replica)
     return paid, unpaid
-
-
-def _is_whole(replica: LiveReplica, size: int) -> bool:
-    return sum(not pod.terminating for _, pod in replica.pods) >= size
 
 
 def _elsewhere(seat: Seat, plan: Plan, request: PlanRequest, free: Inventory) -> list[Seat]:
@@ -177,17 +165,9 @@ def _stuck_seats(leaving: Mapping[int, str], live: Mapping[int, LiveReplica], pl
     found = []
     for id_, why in sorted(leaving.items()):
         nodes = live[id_].bound_nodes
-        index = _placement_of(nodes, plan, gpus)
+        index = placement_of(nodes, plan, gpus)
         found.append(Seat(id_, sizes.get(len(nodes), 0) if index is None else index, nodes, leaves=True, drains=why))
     return found
-
-
-def misplaced(replica: LiveReplica, plan: Plan, gpus: Gpus) -> bool:
-    """Whether pods of it are bound to GPUs that the plan does not use, such as those of the plan before."""
-    pools = [pool_of(placement, gpus.fleet) for placement in plan.placements]
-    planned = {node.name for pool in pools if pool for node in pool.nodes}
-    known = {node.name for pool in gpus.fleet.pools for node in pool.nodes}
-    return any(node in known and node not in planned for node in replica.bound_nodes)
 
 
 def new_seats(ids: Sequence[int], live: Mapping[int, LiveReplica], plan: Plan, gpus: Gpus) -> Seating:
@@ -235,55 +215,6 @@ def _affordable(plan: Plan, request: PlanRequest, seated: int) -> int:
     if request.max_gpus is None or not plan.placements:
         return 1 << 30
     return max(0, request.max_gpus // max(p.layout.gpus_per_replica for p in plan.placements) - seated)
-
-
-def seat_nodes(replica: LiveReplica) -> tuple[str, ...]:
-    """Where a replica is: where its pods are bound once all are, else where it was told to go."""
-    told = replica.told_nodes
-    bound = replica.bound_nodes
-    if bound and (len(bound) == len(told) or not told):
-        return bound
-    return told
-
-
-def _placement_of(nodes: Sequence[str], plan: Plan, gpus: Gpus) -> int | None:
-    """Which placement a replica with these nodes belongs to."""
-    if not nodes:
-        return None
-    for index, placement in enumerate(plan.placements):
-        pool = pool_of(placement, gpus.fleet)
-        if placement.layout.nodes_per_replica != len(nodes):
-            continue
-        if pool and nodes[0] in {node.name for node in pool.nodes}:
-            return index
-        if placement.expected and set(placement.pool_selector) <= set(gpus.labels_of(nodes[0])):
-            return index
-        if not gpus.node_usable(nodes[0]) and _was_of(placement, nodes[0], gpus):
-            return index
-    if any(nodes[0] == node.name for pool in gpus.fleet.pools for node in pool.nodes):
-        return None
-    same_size = [i for i, p in enumerate(plan.placements) if p.layout.nodes_per_replica == len(nodes)]
-    return same_size[0] if len(same_size) == 1 else None
-
-
-def _was_of(placement: Placement, node: str, gpus: Gpus) -> bool:
-    """Whether a node that is not planned on at present is one of the placement's."""
-    selector = set(placement.pool_selector)
-    return node in placement.pool_nodes or bool(selector and selector <= set(gpus.labels_of(node)))
-
-
-def _still_good(replica: LiveReplica, nodes: Sequence[str], placement: Placement, gpus: Gpus) -> bool:
-    """Whether the replica may stay: bound pods' nodes are still there, open ones still have room for it."""
-    bound = Counter(replica.bound_nodes)
-    for node, pods in Counter(nodes).items():
-        if not gpus.node_exists(node):
-            return False
-        open_pods = pods - bound[node] if len(replica.bound_nodes) < len(nodes) else 0
-        if open_pods <= 0:
-            continue
-        if not gpus.node_usable(node) or not gpus.has_room(replica.id, node, pods * placement.layout.gpus_per_pod):
-            return False
-    return True
 
 
 __all__ = ["Seat", "Seating", "keep_seats", "new_seats", "place", "seat_nodes"]

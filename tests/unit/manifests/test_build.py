@@ -4,7 +4,8 @@ import pytest
 
 from golden.cases import CASES, UID, Case, objects_of
 from shardwright.api import labels
-from shardwright.manifests import names
+from shardwright.manifests import names, pdb
+from shardwright.manifests.identity import DeploymentIdentity, ReplicaAssignment
 from shardwright.plan.types import Layout
 
 PLAIN = {"model": {"id": "a/b"}}
@@ -44,6 +45,13 @@ def test_each_group_has_its_own_budget_and_files():
         "PodDisruptionBudget/x-1",
         "StatefulSet/x-1",
     ]
+
+
+@pytest.mark.parametrize(("evictable", "allowed"), [(False, 0), (True, 2)])
+def test_a_group_is_evicted_only_where_it_has_nowhere_to_go(evictable: bool, allowed: int):
+    replica = ReplicaAssignment(0, 0, ("a", "b"), evictable=evictable)
+    budget = pdb.group_budget(DeploymentIdentity("x", "ns", UID), replica)
+    assert budget["spec"]["maxUnavailable"] == allowed
 
 
 def test_suspended_keeps_its_services():
