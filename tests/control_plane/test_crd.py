@@ -35,6 +35,12 @@ def deployment(api: ControlPlane):
     api.kubectl.delete(PLURAL, "qwen")
 
 
+CACHES = (
+    {}, {"claimName": "c"}, {"size": "1Gi"}, {"size": "1Gi", "storageClassName": "fast"}, {"storageClassName": "fast"},
+    {"claimName": "c", "size": "200Gi"}, {"claimName": "c", "storageClassName": "fast"}, {"size": "much"},
+)  # fmt: skip
+
+
 def test_it_is_structural_and_within_the_cost_of_its_rules(api):
     conditions = {item["type"]: item["status"] for item in api.kubectl.get("crd", CRD)["status"]["conditions"]}
     assert conditions["Established"] == "True"
@@ -97,6 +103,7 @@ def test_every_rule_agrees_with_its_form_in_python(api):
         {"model": model | {"source": {"persistentVolumeClaim": {"claimName": "c", "path": "a..b/c"}}}},
         {"model": model | {"source": {"persistentVolumeClaim": {"claimName": "c", "path": "a/../b"}}}},
         {"model": model | {"source": {"image": {"reference": "x", "path": "/a"}}}},
+        *({"model": model | {"source": {"hub": {"cache": cache}}}} for cache in CACHES),
     ]
     disagreements = [
         spec for spec in border if _server_accepts(api, "border", spec) == isinstance(parse_spec(spec), tuple)
