@@ -157,6 +157,7 @@ def _placement(option: Option, placed: int) -> Placement:
         pool_nodes=() if pool.selector else tuple(node.name for node in pool.nodes),
         host=pool.host,
         claim=_claim(option),
+        compute_domain=pool.compute_domain and option.fit.layout.nodes_per_replica > 1,
         expected=pool.expected,
     )
 

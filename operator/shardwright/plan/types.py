@@ -181,6 +181,8 @@ class Placement:
     """What the pool's nodes have besides GPUs, at the time of the plan; engines are told of it."""
     claim: ClaimAsk | None = None
     """How pods ask for their GPUs where not by count of `gpu_resource`."""
+    compute_domain: bool = False
+    """Whether pods of one replica need a ComputeDomain to reach each other as planned."""
     expected: str = ""
     """The declared pool whose nodes do not exist when this is planned; they are asked for by `pool_selector` alone."""
 
