@@ -81,6 +81,8 @@ class World:
         self.nodes: dict[str, bool] = {}
         self.bound: dict[tuple[str, int, int], str] = {}
         self.strangers: dict[str, tuple[str, int]] = {}
+        self.hard = 1 << 20
+        """GPUs that the namespace's ResourceQuota allows."""
         self.version = 0
         self.replies: dict[str, Seating] = {}
 
@@ -103,7 +105,7 @@ class World:
 
     def stranger(self, name: str, node: str, gpus: int) -> None:
         """Takes GPUs that no pod holds, promised or not."""
-        if name not in self.strangers and self.free(node) >= gpus:
+        if name not in self.strangers and self.free(node) >= gpus and self.used() + gpus <= self.hard:
             self.strangers[name] = (node, gpus)
             self._put(kinds.POD, self._pod(name, node, gpus, {}))
 
@@ -111,6 +113,12 @@ class World:
         if name in self.strangers:
             node, gpus = self.strangers.pop(name)
             self._remove(kinds.POD, self._pod(name, node, gpus, {}))
+
+    def quota(self, hard: int) -> None:
+        self.hard = hard
+        spec = {"hard": {f"requests.{GPU}": str(hard)}}
+        metadata = {"name": "team", "namespace": "ns", "uid": "quota"}
+        self._put(kinds.RESOURCE_QUOTA, {"metadata": metadata, "spec": spec, "status": spec})
 
     def scale(self, name: str, kind: str, count: int) -> None:
         """Asks for so many replicas; a new deployment is younger than all others."""
@@ -142,17 +150,23 @@ class World:
         self.ledger.reserve(one.uid, f"{one.born:06}", promises, bound_nodes(self.store, ("ns", name)))
 
     def schedule(self, name: str) -> None:
-        """Bind the pods of every replica that finds room for all of them."""
+        """Admit and bind the pods of every replica that finds room for all of them."""
         one = self.deployments[name]
         for id_, seat in sorted(one.seats.items()):
             missing = [(index, node) for index, node in enumerate(seat.nodes) if (name, id_, index) not in self.bound]
             usable = all(self.nodes.get(node) is False and self.free(node) >= one.gpus for _, node in missing)
-            for index, node in missing if usable else ():
+            admitted = self.used() + len(missing) * one.gpus <= self.hard
+            for index, node in missing if usable and admitted else ():
                 self.bound[name, id_, index] = node
                 self._put(kinds.POD, self._pod_of(name, id_, index))
         self.ledger.rebind(one.uid, bound_nodes(self.store, ("ns", name)))
 
     # What is so
+
+    def used(self) -> int:
+        """What the quota counts."""
+        ours = sum(self.deployments[place[0]].gpus for place in self.bound)
+        return ours + sum(gpus for _, gpus in self.strangers.values())
 
     def free(self, node: str) -> int:
         if self.nodes.get(node) is not False:
@@ -230,6 +244,7 @@ steps = st.one_of(
     st.tuples(st.just("node_gone"), st.sampled_from(NODES)),
     st.tuples(st.just("stranger"), st.sampled_from(["x", "y", "z"]), st.sampled_from(NODES), st.integers(1, 8)),
     st.tuples(st.just("stranger_gone"), st.sampled_from(["x", "y", "z"])),
+    st.tuples(st.just("quota"), st.sampled_from([0, 4, 8, 12, 16, 24, 40])),
 )
 histories = st.lists(st.tuples(steps, st.permutations(["a", "b", "c"])), min_size=3, max_size=25)
 
@@ -282,6 +297,23 @@ def test_no_gpu_is_seated_twice(history: list[tuple[tuple[Any, ...], list[str]]]
         for name, one in world.deployments.items():
             seating = world.replies[name]
             assert len(seating.seats) + len(seating.waiting) == one.count
+
+
+@settings(max_examples=150)
+@given(histories)
+def test_no_quota_is_promised_twice(history: list[tuple[tuple[Any, ...], list[str]]]) -> None:
+    """Only what runs may exceed a quota, which then has shrunk: promises of what does not run yet keep within it."""
+    world = begin()
+    for step, order in history:
+        happen(world, step, order)
+        for name in order:
+            if name in world.deployments:
+                world.seat(name)
+        promised = sum(one.gpus * len(seat.nodes) for one in world.deployments.values() for seat in one.seats.values())
+        strangers = sum(gpus for _, gpus in world.strangers.values())
+        runs = {(name, id_) for name, id_ in world.standing()}
+        wanted = {(name, id_) for name, one in world.deployments.items() for id_ in one.seats}
+        assert promised + strangers <= world.hard or wanted <= runs, (step, world.hard)
 
 
 @settings(max_examples=100)
