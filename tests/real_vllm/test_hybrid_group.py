@@ -33,6 +33,7 @@ REPLACED = ("--host=", "--port=", "--master-port=", "--data-parallel-rpc-port=",
 CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_WORKER_MULTIPROCESSING_METHOD": "fork",
 }  # fmt: skip
 
 
