@@ -59,13 +59,6 @@ def _lasting(part: object) -> object:
     return [item for item in part if not _name(item).startswith(PATIENCE)]
 
 
-def _without_ours(resources: Mapping[str, Any], program: PodProgram) -> dict[str, Any]:
-    """Requests of cpu and memory that nobody asked for decide where a pod starts, and nothing of one that runs."""
-    ours = dict(program.requests)
-    kept = {name: n for name, n in resources["requests"].items() if n != ours.get(name)}
-    return {**resources, "requests": kept}
-
-
 def _before(pod: Mapping[str, Any], program: PodProgram) -> list[Mapping[str, Any]] | None:
     """List what runs before the engine, ours without its resources: they are the engine's, which count already."""
     ours = program.preparation.name if program.preparation else ""
@@ -73,6 +66,13 @@ def _before(pod: Mapping[str, Any], program: PodProgram) -> list[Mapping[str, An
         {key: value for key, value in container.items() if key != "resources" or container["name"] != ours}
         for container in pod.get("initContainers", ())
     ] or None
+
+
+def _without_ours(resources: Mapping[str, Any], program: PodProgram) -> dict[str, Any]:
+    """Requests of cpu and memory that nobody asked for decide where a pod starts, and nothing of one that runs."""
+    ours = dict(program.requests)
+    kept = {name: n for name, n in resources["requests"].items() if n != ours.get(name)}
+    return {**resources, "requests": kept}
 
 
 def _name(item: object) -> str:
