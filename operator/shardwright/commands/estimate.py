@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from shardwright.commands.estimate_requests import answer
+from shardwright.commands.estimate_requests import MODEL_OPTIONS, answer
 from shardwright.commands.estimate_table import print_table
 from shardwright.plan.memory import EngineArguments
 
@@ -96,6 +96,7 @@ def options(pairs: list[str]) -> dict[str, str]:
 
 def without_effect(pairs: list[str]) -> list[str]:
     """The options that the forecast would be the same without."""
+    pairs = [pair for pair in pairs if pair.partition("=")[0].strip().lstrip("-") not in MODEL_OPTIONS]
     return [pair for pair in pairs if EngineArguments.from_options(options([pair]).items()) == EngineArguments()]
 
 

@@ -52,6 +52,10 @@ def quant_file(path: str) -> Any:  # any JSON
     return None
 
 
+MODEL_OPTIONS = ("quantization", "dtype")
+"""Engine options that say how the model is stored, rather than how the engine works."""
+
+
 @lru_cache(maxsize=1024)
 def profile_of(path: str, model_id: str, word: str | None, own: bool, dtype: str | None) -> ModelProfile:
     """The profile of a config file. Raises `UnusableRequest` or `UnreadableModel`."""
@@ -120,6 +124,16 @@ def read_layout(request: Mapping[str, Any]) -> Layout:
     )
 
 
+def asked_model(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's model, with what the engine's options say of its storage where the model itself says nothing."""
+    model, options = dict(request.get("model") or {}), request.get("engine_args") or {}
+    for word in MODEL_OPTIONS:
+        said = options.get(word) or options.get(f"--{word}")
+        if not model.get(word) and isinstance(said, str):
+            model[word] = said
+    return model
+
+
 def estimate(request: Mapping[str, Any]) -> MemoryForecast:
     """The forecast that a request asks for. Raises `UnusableRequest` or `UnreadableModel`."""
     engine = request.get("engine") or {}
@@ -127,7 +141,7 @@ def estimate(request: Mapping[str, Any]) -> MemoryForecast:
         name = EngineName(engine.get("name") or "vllm")
     except ValueError as error:
         raise UnusableRequest(f"engine {engine.get('name')!r} is not known: use vllm or trtllm") from error
-    profile = read_profile(request.get("model") or {})
+    profile = read_profile(asked_model(request))
     product, memory = read_gpu(request.get("gpu") or {})
     layout = read_layout(request)
     arguments = EngineArguments.from_options((request.get("engine_args") or {}).items())
