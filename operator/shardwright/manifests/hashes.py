@@ -24,7 +24,7 @@ PATIENCE = (
     "--shutdown-timeout=",
 )
 """Variables and words that say how long to wait: they take effect when the engine next starts, not at once."""
-OWN_FILES = ("member.py", "mpi_agent.py", "model.py")
+OWN_FILES = ("member.py", "mpi_agent.py", "model.py", "last_words.py")
 """Ours, and compatible with itself across versions of the operator."""
 
 
