@@ -124,12 +124,18 @@ async def read_checkpoint(reader: HubReader, model: HubModel) -> Checkpoint:
 
 
 async def _all(jobs: Iterable[Coroutine[Any, Any, Checkpoint]]) -> list[Checkpoint]:
-    """All results; the first problem ends the others."""
+    """All results; the first problem ends the others.
+
+    It is raised outside of the handler, because some Pythons put what is raised inside into a group of its own.
+    """
+    found: list[FetchProblem] = []
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
     except* FetchProblem as problems:
-        raise problems.exceptions[0] from None
+        found += [each for each in problems.exceptions if isinstance(each, FetchProblem)]
+    if found:
+        raise found[0]
     return [task.result() for task in tasks]
 
 
