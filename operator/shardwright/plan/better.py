@@ -36,7 +36,7 @@ class _Line:
     def winner(self) -> int:
         """Whose figure is better by the margin: 1 = the best plan's, -1 = the running one's, 0 = neither's."""
         low, high = sorted((self.running, self.best))
-        if high * 100 < low * (100 + self.margin_percent) or low == high:
+        if high * 100 <= low * (100 + self.margin_percent):
             return 0
         return 1 if (self.best == high) is self.more_is_better else -1
 
@@ -94,8 +94,8 @@ def _lines(running: Plan, best: Plan, have: _Figures, could: _Figures, request: 
     yield _Line(*liked, "in your order of GPU products", more_is_better=False, margin_percent=0)
     if request.priority is Priority.LATENCY:
         steps = (have.step_microseconds, could.step_microseconds)
-        if steps[0] * 100 > steps[1] * LATENCY_TOLERANCE_PERCENT:
-            yield _Line(*steps, "microseconds per token", more_is_better=False)
+        near = LATENCY_TOLERANCE_PERCENT - 100
+        yield _Line(*steps, "microseconds per token", more_is_better=False, margin_percent=near)
         yield _Line(have.gpus, could.gpus, "GPUs", more_is_better=False)
         return
     if request.priority is Priority.COST and UNKNOWN_PRICE not in (have.price, could.price):
