@@ -179,5 +179,3 @@ class Decision:
     waiting: bool = False
     """Whether a change of the GPUs could help it: it is woken by every such change."""
     requeue_after_seconds: float | None = None
-    better: str | None = None
-    """The better layout that is possible, empty for none; None where nobody looked."""
