@@ -30,7 +30,7 @@ test-control-plane: ## Ring 2: a real control plane with simulated nodes, the op
 	@e2e/cluster/setup.sh control-plane
 	$(PYTEST) -m control_plane tests
 
-vllm-contract: ## The real vLLM judges every command line that we render, and the fake engine's verdicts; forms a group of two pods
+vllm-contract: ## The real vLLM judges every command line that we render, and the fake engine's verdicts
 	@e2e/cluster/setup.sh vllm-only
 	$(PYTEST) -m "vllm and not kind" tests
 
@@ -42,7 +42,7 @@ e2e-vllm-short: ## Ring 3 with the real vLLM on CPUs: TP=2 over two nodes answer
 	@e2e/cluster/setup.sh vllm
 	$(PYTEST) -m "kind and vllm" -k tp2-two-pods e2e
 
-e2e-vllm: ## The same in all four layouts
+e2e-vllm: ## The same in all four layouts, and a group with hybrid balancing without a cluster
 	@e2e/cluster/setup.sh vllm
 	$(PYTEST) -m "kind and vllm" e2e
 

@@ -1,7 +1,8 @@
 """The words that we render for two pods with hybrid balancing, given to two real vLLM servers: they form one group.
 
 CPUs lack the collective that a mixture of experts needs while it computes, so experts show that the group forms and who
-holds which ranks; that each pod answers for itself is shown with a dense model, whose ranks compute alone.
+holds which ranks; that each pod answers for itself is shown with a dense model, whose ranks compute alone. No cluster is
+needed; but seven processes start at once, and vLLM waits 120 s for one of them, so the machine must have nothing else to do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ REPLACED = ("--host=", "--port=", "--master-port=", "--data-parallel-rpc-port=",
 CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_WORKER_MULTIPROCESSING_METHOD": "fork",
 }  # fmt: skip
 
 
