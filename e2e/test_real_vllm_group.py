@@ -1,8 +1,8 @@
 """The words that we render for two pods with hybrid balancing, given to two real vLLM servers: they form one group.
 
 CPUs lack the collective that a mixture of experts needs while it computes, so experts show that the group forms and who
-holds which ranks; that each pod answers for itself is shown with a dense model, whose ranks compute alone. No cluster is
-needed; but seven processes start at once, and vLLM waits 120 s for one of them, so the machine must have nothing else to do.
+holds which ranks; that each pod answers for itself is shown with a dense model, whose ranks compute alone. No cluster
+is needed; but seven processes start at once, and vLLM waits 120 s for one, so the machine must have nothing else to do.
 """
 
 from __future__ import annotations
