@@ -431,6 +431,16 @@ CASES = (
         claim=replace(CLAIMED, same="resource.kubernetes.io/pcieRoot"),
     ),
     Case("nvl72-two-pods", _model(LLAMA70), Layout(tensor=8, nodes_per_replica=2), "gb200-4", compute_domain=True),
+    Case("downloads-on-a-claim", _model(QWEN8, source={"hub": {"cache": {"claimName": "shared"}}}), Layout(), "l4-1"),
+    Case(
+        "downloads-on-volumes-of-their-own",
+        _model(QWEN8, source={"hub": {"cache": {"size": "200Gi", "storageClassName": "fast"}}}),
+        Layout(),
+        "l4-1",
+    ),
+    Case(
+        "air-gapped", _model(QWEN8), Layout(), "l4-1", settings=ManifestSettings(hub="", cache_host_path="/srv/cache")
+    ),
     Case("vllm", _model(QWEN8), Layout(), "l40s-4"),
     Case("trtllm-qwen3-8b", _model(QWEN8) | {"engine": TRTLLM}, Layout(), "l40s-4"),
     Case("trtllm-llama-70b-tp4-pp2", _model(LLAMA70) | {"engine": TRTLLM}, Layout(tensor=4, pipeline=2), "h100-sxm-8"),
