@@ -124,8 +124,11 @@ def test_a_silent_node_is_left_unless_a_volume_holds_its_pod(
         pod = eventually(lambda name=name: on_silent_node(cluster, namespace, name), what=f"{name} is on both nodes")
         run_by_hand(cluster, namespace, pod)
         infd.wait_available(cluster, namespace, name, 1)
-    cluster.add_gpu_node("h100-c", "h100", annotations=NVSWITCH)
     fall_silent(cluster)
+    for name in modes:
+        found = infd.wait_for(cluster, namespace, name, "Degraded", "True", "NodeLost", within_seconds=60)
+        assert SILENT in infd.condition(found, "Degraded")["message"], "it waits for that node, and says so"
+    cluster.add_gpu_node("h100-c", "h100", annotations=NVSWITCH)
 
     def moved(name: str) -> bool:
         return sorted(infd.nodes_of(infd.get(cluster, namespace, name)).get(0, [])) == ["h100-a", "h100-c"]
@@ -140,6 +143,8 @@ def test_a_silent_node_is_left_unless_a_volume_holds_its_pod(
     held = on_silent_node(cluster, namespace, "tied")
     assert held, "a pod with a volume for a single node stays"
     steadily(lambda: on_silent_node(cluster, namespace, "tied") == held, for_seconds=12)
+    told = [item["message"] for item in cluster.kubectl.list("events", namespace) if item["type"] == "Warning"]
+    assert sum("weights-readwriteonce is for a single node" in text for text in told) == 1, told
     taint = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
     cluster.kubectl.run("taint", "node", SILENT, taint)
     infd.wait_available(cluster, namespace, "tied", 1, within_seconds=60)
