@@ -5,6 +5,7 @@ kwok runs the pods, so that their ends can be written into their statuses; the w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from support import deployments as infd
 from support.cluster import ControlPlane
 from support.deployments import StartOperator
-from support.kubectl import Object
+from support.kubectl import KubectlError, Object
 from support.waiting import eventually
 
 NVSWITCH = {"shardwright.io/gpu-link": "nvswitch"}
@@ -135,3 +136,29 @@ def test_a_start_that_takes_too_long_is_told_from_a_crash(
     end(fleet, namespace, "slow-0-0", "", code=137, at=ago(5))
     found = infd.wait_for(fleet, namespace, "slow", "Degraded", "True", "StartupTimeout")
     assert "within 30 s of its start (spec.startupTimeout)" in infd.condition(found, "Degraded")["message"]
+
+
+def test_pods_that_kubelet_refuses_are_not_made_anew_every_second(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    infd.apply(fleet, namespace, "small", replicas=1, restart={"budget": 0})
+    infd.wait_available(fleet, namespace, "small", 1)
+    refused = {
+        "phase": "Failed", "reason": "UnexpectedAdmissionError",
+        "message": "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices",
+    }  # fmt: skip
+
+    def parked() -> bool:
+        """The set's controller makes a refused pod anew at once; so is each one refused."""
+        for pod in infd.pods(fleet, namespace, "small"):
+            with suppress(KubectlError):
+                fleet.kubectl.patch("pod", pod, {"status": refused}, namespace, subresource="status")
+        return (fleet.kubectl.get("statefulset", "small-0", namespace) or {})["spec"]["replicas"] == 0
+
+    eventually(parked, within_seconds=60, what="the set is to have no pods")
+    found = infd.wait_for(fleet, namespace, "small", "Degraded", "True", "RestartBudgetSpent")
+    assert "PodRejected: pod small-0-0" in infd.condition(found, "Degraded")["message"]
+    eventually(lambda: not infd.pods(fleet, namespace, "small"), what="no pod is left")
+    fleet.kubectl.run("annotate", f"{infd.KIND}/small", "-n", namespace, f"{TRY_AGAIN}=now")
+    infd.wait_available(fleet, namespace, "small", 1)

@@ -79,6 +79,7 @@ class Store:
         self._objects: dict[str, dict[tuple[str, str], _Stored]] = {name: {} for name in kinds.BY_NAME}
         self._children: defaultdict[Key, dict[tuple[str, str], _Stored]] = defaultdict(dict)
         self._pods: defaultdict[Key, dict[str, _Stored]] = defaultdict(dict)
+        self._refused: defaultdict[Key, dict[str, bytes]] = defaultdict(dict)
         self._held: Counter[tuple[str, str]] = Counter()
         self._asked: defaultdict[str, Counter[tuple[PodClass, str]]] = defaultdict(Counter)
         self._listing: dict[str, dict[str, int]] = {}
@@ -122,6 +123,15 @@ class Store:
         """The deployment's pods, sorted by name, each with what status needs."""
         found = [orjson.loads(stored.value) for stored in self._pods.get(key, {}).values()]
         return tuple(sorted(found, key=lambda pod: pod["metadata"]["name"]))
+
+    def refused(self, key: Key) -> tuple[JsonObject, ...]:
+        """Of each pod's name the last one that kubelet refused or evicted and that is gone: sets take it away at once.
+
+        Marked `gone`.
+        """
+        there = {stored.uid for stored in self._pods.get(key, {}).values()}
+        gone = [orjson.loads(text) for _, text in sorted(self._refused.get(key, {}).items())]
+        return tuple(pod for pod in gone if pod["metadata"]["uid"] not in there)
 
     def takes_name(self, kind: str, namespace: str, name: str) -> bool:
         """Whether an object that is not ours has that name."""
@@ -186,6 +196,7 @@ class Store:
         if version <= self._listing.get(kind.name, {}).get(uid, -1):
             return NOTHING
         stored = self._reduce(kind, document, uid, version)
+        self._note_refusal(kind, document)
         same = known is not None and known.uid == uid and known.value == stored.value and known.key == stored.key
         same = same and known is not None and known.usage == stored.usage
         if known is not None:
@@ -204,6 +215,7 @@ class Store:
         address, uid = (metadata.get("namespace") or "", metadata["name"]), metadata.get("uid") or ""
         if kind.name in self._listing:
             self._listing[kind.name][uid] = int(metadata.get("resourceVersion") or 0)
+        self._note_refusal(kind, document)
         known = self._objects[kind.name].get(address)
         if known is None or (uid and known.uid != uid):
             return NOTHING
@@ -229,6 +241,17 @@ class Store:
         self._listing.pop(kind.name, None)
 
     # Inside
+
+    def _note_refusal(self, kind: Kind, document: Mapping[str, Any]) -> None:
+        """Keep what kubelet says of a pod that it will not run, as a pod that is on its way out."""
+        status = document.get("status") or {}
+        if kind is not kinds.POD or status.get("phase") != "Failed" or not status.get("reason"):
+            return
+        key = _key_of_label(document["metadata"])
+        if key is not None:
+            small = _small_pod(document)
+            small["metadata"] = {"deletionTimestamp": _LONG_AGO, **small["metadata"]}
+            self._refused[key][document["metadata"]["name"]] = orjson.dumps({**small, "gone": True})
 
     def _reduce(self, kind: Kind, document: Mapping[str, Any], uid: str, version: int) -> _Stored:
         if kind is kinds.NODE:
@@ -278,6 +301,8 @@ class Store:
     def _drop(self, kind: Kind, address: tuple[str, str], known: _Stored) -> Change:
         del self._objects[kind.name][address]
         self._unlink(kind, address, known)
+        if kind is kinds.DEPLOYMENT:
+            self._refused.pop(address, None)
         if kind is kinds.NODE:
             self._plain_nodes.pop(address[1], None)
         if kind in kinds.DEVICES:
@@ -419,6 +444,7 @@ _POD_METADATA = (
     "deletionTimestamp",
     "ownerReferences",
 )
+_LONG_AGO = "1970-01-01T00:00:00Z"
 _POD_CONDITIONS = frozenset({"Ready", "PodScheduled", "DisruptionTarget"})
 _POD_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
 _POD_STATUS = ("phase", "reason", "message", "podIP", "containerStatuses", "initContainerStatuses")

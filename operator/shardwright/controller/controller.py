@@ -224,7 +224,7 @@ class Controller:
         return Observed(
             deployment=deployment,
             children=self.store.children(key),
-            pods=self.store.pods(key),
+            pods=(*self.store.pods(key), *self.store.refused(key)),
             facts=facts,
             takes_name=lambda kind, name: self.store.takes_name(kind, key[0], name),
             formed=dict(memory.formed),

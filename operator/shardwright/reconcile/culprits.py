@@ -49,10 +49,11 @@ class Culprit:
 def culprit_of(seen: ObservedReplica, health: ReplicaHealth, history: History, now: str, budget: int) -> Culprit | None:
     """Find the pod that broke the group; None where it is whole or on its way up."""
     members = [pod for pod in seen.pods if pod.incarnation == seen.incarnation and not pod.terminating]
-    dead = [] if health.ready else sorted(filter(_broke, members), key=first_to_break)
+    speak = [pod for pod in seen.pods if pod.incarnation == seen.incarnation and pod.counts]
+    dead = [] if health.ready else sorted(filter(_broke, speak), key=first_to_break)
     lost = _lost(seen.group_size, members, history)
     if dead and not (lost and dead[0].death and dead[0].death.level is Level.CONSEQUENCE):
-        return _of(dead[0], seen.forecast, wait=_patience(dead[0], len(members) - len(dead), now))
+        return _of(dead[0], seen.forecast, wait=_patience(dead[0], len(speak) - len(dead), now))
     if lost:
         return Culprit(lost)
     if health.reason in _BREAKS_A_GROUP:

@@ -75,7 +75,8 @@ def live_replicas(seen: Observed) -> dict[int, LiveReplica]:
         for (kind, _), child in seen.children.items()
         if kind == SET and owned_by(child, uid) and labels.REPLICA in (child["metadata"].get("labels") or {})
     }
-    pods = _pods(seen.pods, uid)
+    found = _pods(seen.pods, uid)
+    pods = {id_: those for id_, those in found.items() if id_ in sets or not all(raw.get("gone") for raw, _ in those)}
     told = {number(row.get("id")): row for row in _rows(seen.deployment)}
     return {
         id_: LiveReplica(

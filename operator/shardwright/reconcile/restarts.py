@@ -130,9 +130,9 @@ def _given_up(known: Life, culprit: Culprit, rules: Rules) -> Life:
 
 def _single(known: Life, seen: ObservedReplica, health: ReplicaHealth, rules: Rules) -> Life:
     """Count what kubelet does; a pod that was there before it was first looked at counts from where it is well."""
-    pods = [pod for pod in seen.pods if not pod.terminating and pod.incarnation == seen.incarnation]
-    pod = max(pods, key=lambda one: one.created_at, default=None)
-    if pod is None or not pod.deaths:
+    ended = [pod for pod in seen.pods if pod.deaths and pod.counts and pod.incarnation == seen.incarnation]
+    pod = max(ended, key=lambda one: one.created_at, default=None)
+    if pod is None:
         return _forgiven(known, health, rules)
     uid, _, counted = known.seen.rpartition("/")
     fresh = max(0, pod.deaths - number(counted)) if uid == pod.uid else pod.deaths

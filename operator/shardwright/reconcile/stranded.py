@@ -30,6 +30,7 @@ class Stranded:
 def stranded(live: Mapping[int, LiveReplica], gpus: Gpus, now: str) -> Stranded:
     """Judge every pod that is on its way out; `now` is RFC 3339."""
     leaving = [(raw, pod) for one in live.values() for raw, pod in one.pods if pod.terminating and pod.node]
+    leaving = [(raw, pod) for raw, pod in leaving if not raw.get("gone")]
     waits = [_left(raw, now) if _left(raw, now) > 0 else AGAIN_SECONDS for raw, _ in leaving]
     return Stranded(tuple(_by_force(leaving, gpus, now)), min(waits, default=None))
 

@@ -62,6 +62,11 @@ class ObservedPod:
     deaths: int = 0
     """How often containers of it ended."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says something of its replica: one on its way out does only if it failed before, as a whole."""
+        return not self.terminating or (self.death is not None and self.death.of_pod)
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedReplica:

@@ -94,8 +94,8 @@ def _pods_own(status: Mapping[str, Any], ending: Ending | None) -> Death:
     )
     found = diagnose(whole)
     if found.reason is Reason.ENGINE_FAILED and not whole.exit_code:
-        return Death(Reason.POD_LOST, said or word or "failed", found.level, whole.finished_at, of_pod=True)
-    return _told(whole, found, of_pod=ending is None or bool(word))
+        return Death(Reason.POD_LOST, said or word or "failed", found.level, whole.finished_at)
+    return _told(whole, found, of_pod=bool(status.get("reason")))
 
 
 def _ending(container: Mapping[str, Any], pod: Mapping[str, Any], ready: Mapping[str, Any]) -> Ending:
@@ -138,8 +138,10 @@ def _told(ending: Ending, found: Diagnosis, *, init: bool = False, of_pod: bool 
 
 
 def _deaths(status: Mapping[str, Any]) -> int:
-    """How often containers of this pod ended so far; a pod that failed as a whole counts once more."""
-    found = int(status.get("phase") == "Failed" and not any(_ended(one) for one in _all_containers(status)))
+    """How often containers of this pod ended so far; a pod that failed as a whole ends once, with all of them."""
+    if status.get("phase") == "Failed":
+        return 1 + sum(_number(container.get("restartCount")) for container in _all_containers(status))
+    found = 0
     for container in _all_containers(status):
         now = _map(_map(container.get("state")).get("terminated"))
         waits = _map(_map(container.get("state")).get("waiting")).get("reason") == "CrashLoopBackOff"

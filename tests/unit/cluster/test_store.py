@@ -141,3 +141,33 @@ def test_quotas_and_what_pods_take_of_them() -> None:
     store.put(kinds.POD, pod("theirs", 4, gpus=2, ours=False, phase="Failed"))
     assert store.asked("default") == {}
     assert store.remove(kinds.RESOURCE_QUOTA, quota).quota_of == "default"
+
+
+def test_the_last_pod_that_kubelet_refused_is_remembered_until_its_deployment_goes() -> None:
+    """A StatefulSet takes a refused pod away at once: whoever looks a moment later would never know."""
+    store = Store()
+    owner = {"metadata": {"name": "small", "namespace": "default", "uid": "u", "resourceVersion": "1"}}
+    store.put(kinds.DEPLOYMENT, owner)
+    refused = pod("small-0-0", 2, phase="Failed", reason="UnexpectedAdmissionError")
+    store.put(kinds.POD, refused)
+    assert store.refused(KEY) == ()
+    store.remove(kinds.POD, refused)
+    (gone,) = store.refused(KEY)
+    assert gone["gone"]
+    assert gone["metadata"]["deletionTimestamp"]
+    next_one = pod("small-0-0", 4)
+    next_one["metadata"]["uid"] = "another"
+    store.put(kinds.POD, next_one)
+    assert [one["metadata"]["uid"] for one in store.pods(KEY)] == ["another"]
+    assert len(store.refused(KEY)) == 1
+    assert not store.held().get(("h100-a", "nvidia.com/gpu"))
+    store.remove(kinds.POD, next_one)
+    store.remove(kinds.DEPLOYMENT, owner)
+    assert store.refused(KEY) == ()
+
+
+def test_an_evicted_pod_that_was_only_seen_to_be_deleted_is_remembered_too() -> None:
+    store = Store()
+    store.put(kinds.POD, pod("small-0-0", 2))
+    store.remove(kinds.POD, pod("small-0-0", 3, phase="Failed", reason="Evicted"))
+    assert [one["status"]["reason"] for one in store.refused(KEY)] == ["Evicted"]
