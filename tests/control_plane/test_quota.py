@@ -43,11 +43,12 @@ def refused_by_admission(cluster: ControlPlane, namespace: str) -> list[str]:
     return [event["message"] for event in events if event["reason"] == "FailedCreate"]
 
 
+@pytest.mark.parametrize("serves", ["all namespaces", "one namespace"])
 def test_too_small_is_said_before_any_pod_and_more_makes_it_run(
-    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator, serves: str
 ) -> None:
     set_quota(fleet, namespace, {GPUS: "12"})
-    start_operator()
+    start_operator(**({"SHARDWRIGHT_NAMESPACES": namespace} if serves == "one namespace" else {}))
     infd.apply(fleet, namespace, "pair", replicas=1, **PAIR)
     found = infd.wait_for(fleet, namespace, "pair", "Planned", "False", "QuotaExceeded")
     said = infd.condition(found, "Planned")["message"]

@@ -83,6 +83,8 @@ class World:
         self.strangers: dict[str, tuple[str, int]] = {}
         self.hard = 1 << 20
         """GPUs that the namespace's ResourceQuota allows."""
+        self.awake = True
+        """Whether the scheduler binds; while it does not, promises stay promises."""
         self.version = 0
         self.replies: dict[str, Seating] = {}
 
@@ -113,6 +115,9 @@ class World:
         if name in self.strangers:
             node, gpus = self.strangers.pop(name)
             self._remove(kinds.POD, self._pod(name, node, gpus, {}))
+
+    def scheduler(self, awake: bool) -> None:
+        self.awake = awake
 
     def quota(self, hard: int) -> None:
         self.hard = hard
@@ -152,7 +157,7 @@ class World:
     def schedule(self, name: str) -> None:
         """Admit and bind the pods of every replica that finds room for all of them."""
         one = self.deployments[name]
-        for id_, seat in sorted(one.seats.items()):
+        for id_, seat in sorted(one.seats.items()) if self.awake else ():
             missing = [(index, node) for index, node in enumerate(seat.nodes) if (name, id_, index) not in self.bound]
             usable = all(self.nodes.get(node) is False and self.free(node) >= one.gpus for _, node in missing)
             admitted = self.used() + len(missing) * one.gpus <= self.hard
@@ -244,6 +249,7 @@ steps = st.one_of(
     st.tuples(st.just("node_gone"), st.sampled_from(NODES)),
     st.tuples(st.just("stranger"), st.sampled_from(["x", "y", "z"]), st.sampled_from(NODES), st.integers(1, 8)),
     st.tuples(st.just("stranger_gone"), st.sampled_from(["x", "y", "z"])),
+    st.tuples(st.just("scheduler"), st.booleans()),
     st.tuples(st.just("quota"), st.sampled_from([0, 4, 8, 12, 16, 24, 40])),
 )
 histories = st.lists(st.tuples(steps, st.permutations(["a", "b", "c"])), min_size=3, max_size=25)
