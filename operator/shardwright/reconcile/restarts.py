@@ -77,10 +77,10 @@ def life(live: LiveReplica, seen: ObservedReplica, health: ReplicaHealth, histor
         return replace(known, incarnation=known.incarnation + 1, gave_up=False, parked=False)
     if not live.exists:
         return known
-    if rules.again and rules.again != known.again and known.time and not health.ready:
+    if rules.again and rules.again != known.again and known.time and (known.parked or not health.ready):
         return Life(known.incarnation + 1, again=rules.again)
-    if known.gave_up and not health.ready and _spent(known, seen, rules):
-        return known
+    if known.gave_up and (known.parked or not health.ready) and _spent(known, seen, rules):
+        return known  # a parked one that is ready is a pod on its way out
     known = replace(known, gave_up=False)
     if known.parked:
         return _parked(known, seen, rules)
