@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 Row = Mapping[str, Any]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C where there is one: ten times as fast."""
 
 
 @cache
@@ -23,7 +25,7 @@ def class_defaults() -> Mapping[str, Row]:
 def families() -> Mapping[str, Row]:
     """How the engine builds the layers of each `model_type`: the facts that no config states."""
     text = files("shardwright.catalog").joinpath("models", "families.yaml").read_text("utf-8")
-    rows: Mapping[str, Row] = yaml.safe_load(text)["families"]
+    rows: Mapping[str, Row] = yaml.load(text, Loader=LOADER)["families"]
     return rows
 
 
@@ -67,5 +69,5 @@ def unfolded_names(items: Iterable[Any]) -> list[str]:
 def engine_facts(engine: str) -> Row:
     """How one engine accounts for memory, by version; see the file's own comments."""
     text = files("shardwright.catalog").joinpath("engines", f"{engine}.yaml").read_text("utf-8")
-    facts: Row = yaml.safe_load(text)
+    facts: Row = yaml.load(text, Loader=LOADER)
     return facts

@@ -101,7 +101,7 @@ def stored(matrix: Matrix, index: int | None, rules: Rules) -> Matrix:
     return matrix if kept is None else replace(matrix, format=kept)
 
 
-def draft_layers(reader: ConfigReader, layers: tuple[LayerShape, ...]) -> tuple[LayerShape, ...]:
+def draft_layers(reader: ConfigReader, layers: tuple[LayerShape, ...], rules: Rules) -> tuple[LayerShape, ...]:
     """Multi-token prediction: each like the last attention layer, with a projection of two hidden states into one."""
     count = min(MOST_DRAFTS, reader.integer("num_nextn_predict_layers", 0))
     like = next((layer for layer in reversed(layers) if grows(layer)), None)
@@ -112,7 +112,15 @@ def draft_layers(reader: ConfigReader, layers: tuple[LayerShape, ...]) -> tuple[
         matrices += next((layer.matrices for layer in reversed(layers) if has_experts(layer)), ())
     hidden = reader.positive("hidden_size")
     joint = Matrix("eh_proj", Part.MLP, hidden, 2 * hidden, Split.WHOLE, quantizable=False)
-    return (LayerShape((*matrices, joint), like.caches),) * count
+    own = tuple(stored_in_draft(m, len(layers), rules) for m in matrices)
+    return (LayerShape((*own, joint), like.caches),) * count
+
+
+def stored_in_draft(matrix: Matrix, index: int, rules: Rules) -> Matrix:
+    """As a draft layer keeps it: lists of names call it `mtp`, or count it as the layer after the last."""
+    if any(matches(f"mtp.layers.0.{matrix.name}") for matches in rules.excluded.get(None, ())):
+        return replace(matrix, format=None)
+    return stored(replace(matrix, format=None), index, rules) if rules.signature(index) else matrix
 
 
 def grows(layer: LayerShape) -> bool:

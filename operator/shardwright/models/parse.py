@@ -90,7 +90,7 @@ def build(config: Mapping[str, Any], wish: Wish, dtype: str | None) -> ModelProf
         layers=layers,
         embedding=outer.embedding(reader, family),
         head=outer.head(reader, rules, tied, family),
-        draft_layers=draft_layers(reader, layers),
+        draft_layers=draft_layers(reader, layers, rules),
     )
     profile = with_feedforward(profile, reader, slots)
     return profile.with_assumptions(*reader.assumptions, *around.assumptions)

@@ -1,7 +1,7 @@
 """Which quantisation counts: the checkpoint's own, the one asked for, or what the model's id says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shardwright.models.formats import MXFP4, NVFP4, WeightFormat, format_from_id, format_from_word, is_container
@@ -27,6 +27,20 @@ def choose_rules(reader: ConfigReader, outer: ConfigReader, wish: Wish) -> Rules
     rules = agreed_rules(reader, outer, wish)
     if reader.text("expert_dtype") == "fp4" and rules.default is not None and not rules.included:
         rules.included[None] = [(is_expert, MXFP4)]
+    return without_list(reader, rules) if wish.own and not wish.word else rules
+
+
+def without_list(reader: ConfigReader, rules: Rules) -> Rules:
+    """Where the list of what was left in 16 bits is missing, 4-bit floats are taken for the routed experts alone.
+
+    Exporters leave attention, recurrent layers and shared experts of mixtures alone; to take them as quantised too
+    would count too few bytes, and a forecast that is too small kills pods.
+    """
+    listed = bool(rules.excluded or rules.included)
+    if listed or rules.default != NVFP4 or reader.given("num_experts") < 2:
+        return rules
+    reader.assume("only routed experts are taken as nvfp4: the checkpoint's list of unquantised modules is missing")
+    rules.default = replace(NVFP4, experts_only=True)
     return rules
 
 

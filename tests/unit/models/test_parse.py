@@ -249,3 +249,22 @@ def test_towers_that_hear_count():
     hearing = parse_config({"model_type": "x", "text_config": read("Qwen--Qwen3-32B"), "audio_config": tower},
                            model_id="test/hearing")  # fmt: skip
     assert (hearing.parameters - plain.parameters) / 1e6 == pytest.approx(669, abs=5)
+
+
+def test_without_a_list_of_names_only_the_experts_of_a_mixture_are_taken_as_nvfp4():
+    stated = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    mixture = read("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", quantization_config=stated)
+    profile = parse_config(mixture, model_id="test/no-list")
+    quantized = {m.part for m in profile.iter_matrices() if m.format}
+    assert quantized == {Part.EXPERT}
+    assert any("list of unquantised modules is missing" in line for line in profile.assumptions)
+    listed = {**mixture, "quantization_config": {**stated, "exclude_modules": ["lm_head"]}}
+    assert Part.ATTENTION in {m.part for m in parse_config(listed, model_id="test/list").iter_matrices() if m.format}
+
+
+def test_a_draft_layer_that_the_list_leaves_out_stays_in_16_bits():
+    stated = {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["mtp*"]}
+    config = read("Qwen--Qwen3-32B", quantization_config=stated, num_nextn_predict_layers=1)
+    profile = parse_config(config, model_id="test/draft")
+    assert not any(m.format for m in profile.draft_layers[0].matrices)
+    assert all(m.format for m in profile.layers[0].matrices if m.name.endswith("_proj"))
