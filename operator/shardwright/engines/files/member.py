@@ -253,6 +253,7 @@ def meet(member: Member) -> str:
         if not missing:
             return ""
         if member.differs:
+            time.sleep(3 * ASK_SECONDS)  # the other is to see it too, and not to wait for a member that left
             return member.differs
         if missing != told:
             print(f"member {member.index}: waiting for {missing}", flush=True)
