@@ -27,7 +27,6 @@ sys.exit("RuntimeError: Engine core initialization failed. See root cause above.
 def run(tmp_path, code, **more):
     log = tmp_path / "termination-log"
     log.touch()  # as kubelet does
-    log.touch()
     env = {**os.environ, "SHARDWRIGHT_TERMINATION_LOG": str(log), **more}
     words = [sys.executable, str(PROGRAM), "--", sys.executable, "-c", code]
     return log, subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
