@@ -74,10 +74,13 @@ def attempts(request: PlanRequest) -> Iterator[tuple[bool, bool]]:
 def _options(request: PlanRequest, each: Tried, crossing: bool) -> Iterator[Option]:
     """Cuts that fit the site's memory and its free GPUs."""
     demand, site = demand_of(request), each.site
+    bounded = demand.gpus is not None or bool(request.quotas)
     for fit in each.fits:
         if fit.crosses_island and not crossing:
             continue
-        room = min(site.room_for(fit.room_key), demand.affordable(fit.layout), site.quota(request, fit.layout))
+        room = site.room_for(fit.room_key)
+        if bounded:
+            room = min(room, demand.affordable(fit.layout), site.quota(request, fit.layout))
         if site.pool.expected and demand.by_budget:
             room = min(room, 1)
         wanted = demand.wanted(fit.layout, fit.memory, room)
