@@ -46,6 +46,12 @@ def weights(revision: str) -> str:
     return f"GET /{MODEL}/resolve/{commit}/model.safetensors"
 
 
+def l40s_node(installed: Installed) -> str:
+    """Name of a node where small deployments go."""
+    node, *_ = installed.kubectl.list("nodes", None, "nvidia.com/gpu.product=NVIDIA-L40S")
+    return str(node["metadata"]["name"])
+
+
 def pods_of(installed: Installed, namespace: str, name: str) -> list[Object]:
     return installed.kubectl.list("pods", namespace, f"shardwright.io/deployment={name}")
 
@@ -53,7 +59,9 @@ def pods_of(installed: Installed, namespace: str, name: str) -> list[Object]:
 def test_two_pods_on_a_node_download_once_and_a_later_one_nothing(installed: Installed):
     namespace = installed.namespace()
     before = asked(installed).get(weights("slow"), 0)
-    installed.apply("small", namespace, of_revision("slow", replicas=2))
+    node = l40s_node(installed)
+    here = {**SMALL["placement"], "nodeSelector": {"kubernetes.io/hostname": node}}
+    installed.apply("small", namespace, of_revision("slow", replicas=2, placement=here))
     status = installed.available("small", namespace)
     eventually(
         lambda: installed.get("small", namespace)["status"]["readyReplicas"] == 2,
@@ -61,7 +69,7 @@ def test_two_pods_on_a_node_download_once_and_a_later_one_nothing(installed: Ins
         what="both replicas are ready",
     )
     pods = pods_of(installed, namespace, "small")
-    assert len({pod["spec"]["nodeName"] for pod in pods}) == 1, "both fit on the one L40S node"
+    assert {pod["spec"]["nodeName"] for pod in pods} == {node}
     assert asked(installed)[weights("slow")] == before + 1
     said = [installed.kubectl.run("logs", pod["metadata"]["name"], "-n", namespace, "-c", "model") for pod in pods]
     assert sum("another pod downloads it" in text for text in said) == 1
@@ -150,8 +158,7 @@ def workers(kind: Cluster) -> list[str]:
 
 def local_volume(installed: Installed, namespace: str) -> None:
     """A claim on the folder of one node, as an administrator prepares it."""
-    (node,) = installed.kubectl.list("nodes", None, "nvidia.com/gpu.product=NVIDIA-L40S")
-    at = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
+    at = {"key": "kubernetes.io/hostname", "operator": "In", "values": [l40s_node(installed)]}
     name = f"{CLAIM}-{namespace}"
     size = {"storage": "1Gi"}
     modes = ["ReadOnlyMany"]
