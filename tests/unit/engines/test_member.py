@@ -287,7 +287,7 @@ def test_members_with_unlike_model_files_never_form_a_group(group: Group, tmp_pa
         (tmp_path / str(index)).mkdir()
         (tmp_path / str(index) / "commits").write_text(f"org/model@{index}\n")
     pods = [group.start(index, HF_HUB_CACHE=str(tmp_path / str(index))) for index in range(2)]
-    assert [pod.wait(20) for pod in pods] == [1, 1]
+    assert [pod.wait(60) for pod in pods] == [1, 1]
     assert pods[0].stdout
     assert "without the same model files: 127.0.0.3 has 'org/model@1', this pod 'org/model@0'" in pods[0].stdout.read()
 

@@ -16,7 +16,8 @@ ELSEWHERE = "127.0.0.77"
 
 
 @pytest.fixture
-def program() -> ModuleType:
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(PROGRAM.parent))  # it finds its neighbour beside it, as in a pod
     found = importlib.util.spec_from_file_location("member_under_test", PROGRAM)
     assert found
     assert found.loader
