@@ -257,6 +257,9 @@ class Controller:
             log.info("%s/%s: %s %s is deleted: %s", *what, deletion.why)
             kind = kinds.BY_NAME[deletion.kind]
             await self._writer.delete(kind, deletion.document, grace_seconds=deletion.grace_seconds)
+            if kind is kinds.POD and deletion.grace_seconds is None:
+                # The store knows already what its watch will say, so that event wakes nobody; a kubelet may be gone.
+                self.queue.add_after(key, self._settings.child_debounce_seconds)
         for event in decision.events:
             log.info("%s/%s: %s: %s", *key, event.reason, event.message)
             if event.kind == "Warning":
