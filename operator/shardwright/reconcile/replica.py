@@ -66,7 +66,10 @@ def judge_replica(seat: Seat, plan: Plan, active: Accepted, scene: Scene) -> Rep
     )
     state = health(observed)
     told = next((row for row in _told(seen) if number(row.get("id")) == seat.replica), {})
-    history = History(moved=seat.moved, was_ready=_was_ready(told, found), lost_a_pod=_lost_a_pod(seen, found))
+    unsure = not state.ready and not _remembered(seen, found)
+    history = History(
+        moved=seat.moved, was_ready=unsure and _was_ready(told, found), lost_a_pod=_lost_a_pod(seen, found)
+    )
     again = str((seen.deployment["metadata"].get("annotations") or {}).get(labels.TRY_AGAIN, ""))
     alive = life(found, observed, state, history, Rules(active.spec.restart, scene.now, again))
     observed = replace(observed, incarnation=alive.incarnation)
@@ -113,12 +116,18 @@ def _was_ready(told: Mapping[str, Any], live: LiveReplica) -> bool:
     return bool(told.get("ready")) and number(told.get("incarnation")) == live.incarnation and same
 
 
-def _lost_a_pod(seen: Observed, live: LiveReplica) -> bool:
-    """Whether a pod is gone that belonged to this very incarnation and version when it was whole."""
+def _remembered(seen: Observed, live: LiveReplica) -> Formed | None:
+    """The pods of this very incarnation and version as they were when whole, where this process saw that."""
     whole = seen.formed.get(live.id)
     if whole is None or whole.incarnation != live.incarnation or not same_plan(whole.plan_hash, live.plan_hash):
-        return False
-    return bool(whole.uids - _uids(live))
+        return None
+    return whole
+
+
+def _lost_a_pod(seen: Observed, live: LiveReplica) -> bool:
+    """Whether a pod is gone that belonged to this very incarnation and version when it was whole."""
+    whole = _remembered(seen, live)
+    return whole is not None and bool(whole.uids - _uids(live))
 
 
 def _uids(live: LiveReplica) -> frozenset[str]:
