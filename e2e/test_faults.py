@@ -208,9 +208,11 @@ def test_a_replica_that_is_scaled_away_ends_its_requests_first(running: UnderLoa
 
 
 def victim(running: UnderLoad, index: int) -> Group:
-    """A group whose pod of that index is on another node than the operator."""
+    """A group whose pod of that index shares its node with neither the operator nor the hub that models come from."""
+    hub = {pod["spec"].get("nodeName") for pod in running.installed.kubectl.list("pods", "fake-hub")}
+    spared = {running.operator_node(), *hub}
     groups = [running.group(replica) for replica in (0, 1)]
-    return next(group for group in groups if group.nodes[index] != running.operator_node())
+    return next(group for group in groups if group.nodes[index] not in spared)
 
 
 NODE_SILENT_SECONDS = 60.0
