@@ -27,8 +27,8 @@ from real_vllm.real import QUIET, real_python
 from shardwright.plan.types import Layout
 from support.cluster import REPOSITORY
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
-READY_SECONDS = 420
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
+READY_SECONDS = 900
 CASE = Case("hybrid", {"model": {"id": "a/b"}}, Layout(data=4, nodes_per_replica=2), experts=8, context_length=512)
 REPLACED = ("--host=", "--port=", "--master-port=", "--data-parallel-rpc-port=", "--gpu-memory-utilization=")
 CPU = {
