@@ -21,7 +21,7 @@ OVER_TWO_NODES = {
 EXPERTS_OVER_TWO_NODES = {
     "model": {"id": "Qwen/Qwen3-30B-A3B", "servedName": "experts"},
     "objective": {"contextLength": 16384},
-    "layout": {"tensor": 2, "pipeline": 1, "data": 4, "expert": True, "nodesPerReplica": 2},
+    "layout": {"tensor": 2, "pipeline": 1, "data": 4, "expert": "Enabled", "nodesPerReplica": 2},
     "placement": {"gpuProducts": ["H100-SXM"]},
     "replicas": 1,
 }

@@ -1,8 +1,8 @@
 """A Hugging Face Hub in a cluster without one: any model is there, tiny and always the same.
 
-Run as `python3 -m fake_engine.hub`. A revision says what goes wrong: `none` does not exist, `gated` needs the token `hf_right`, `huge` is larger than any
-disk, `slow` takes ten seconds for its weights. A model called `org/missing` does not exist. What was asked is told at
-/asked, as JSON: how often each "METHOD path".
+Run as `python3 -m fake_engine.hub`. A revision says what goes wrong: `none` does not exist, `gated` needs the token
+`hf_right`, `huge` is larger than any disk, `slow` takes ten seconds for its weights. A model called `org/missing` does
+not exist. What was asked is told at /asked, as JSON: how often each "METHOD path".
 """
 
 import hashlib
