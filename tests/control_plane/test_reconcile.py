@@ -28,7 +28,7 @@ def test_a_deployment_becomes_objects_on_the_planned_nodes(
     infd.apply(fleet, namespace, "small", replicas=2)
     found = infd.wait_available(fleet, namespace, "small", 2)
     kinds = {kind for kind, _ in infd.owned(fleet, namespace, "small")}
-    assert kinds == {"StatefulSet", "Service", "PodDisruptionBudget", "ControllerRevision"}
+    assert kinds == {"StatefulSet", "Service", "PodDisruptionBudget", "ConfigMap", "ControllerRevision"}
     pods = infd.pods(fleet, namespace, "small")
     assert {pod["metadata"]["name"] for pod in pods.values()} == {"small-0-0", "small-1-0"}
     for id_, nodes in infd.nodes_of(found).items():
