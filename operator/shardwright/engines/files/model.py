@@ -426,12 +426,17 @@ def bring(hub: Hub, wish: Wish, commit: str, names: list[str]) -> None:
     def one(name: str) -> None:
         hf_hub_download(wish.model, name, revision=commit, cache_dir=hub.folder, token=hub.token or False)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    pool, waits = ThreadPoolExecutor(WORKERS), True
+    try:
         for future in as_completed([pool.submit(one, name) for name in names]):
             error = future.exception()
             if error is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
                 raise judged(error, hub, wish)
+    except SystemExit:  # told to stop: what is under way is left to end with the process
+        waits = False
+        raise
+    finally:
+        pool.shutdown(wait=waits, cancel_futures=True)
 
 
 def asked(hub: Hub, wish: Wish, *, patient: bool) -> tuple[str, dict[str, int]]:
