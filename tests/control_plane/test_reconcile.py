@@ -37,6 +37,16 @@ def test_a_deployment_becomes_objects_on_the_planned_nodes(
     assert infd.condition(found, "Accepted")["status"] == infd.condition(found, "Planned")["status"] == "True"
 
 
+def test_the_endpoint_in_status_is_the_service_that_is_made(
+    fleet: ControlPlane, namespace: str, start_operator: StartOperator
+) -> None:
+    start_operator()
+    infd.apply(fleet, namespace, "vllm", replicas=1)
+    found = infd.wait_available(fleet, namespace, "vllm", 1)
+    service = found["status"]["endpoint"].removeprefix("http://").partition(".")[0]
+    assert ("Service", service) in infd.owned(fleet, namespace, "vllm"), "a Service named vllm would break engines"
+
+
 def test_a_group_over_two_nodes_lands_on_both(
     fleet: ControlPlane, namespace: str, start_operator: StartOperator
 ) -> None:

@@ -54,6 +54,7 @@ def replica(*pods, number=0, size=None, **fields):
 def situation(**fields):
     given = {
         "name": "qwen", "namespace": "default", "generation": 3, "now": NOW, "spec": spec(), "plan": plan(),
+        "endpoint": "http://qwen.default.svc:8000/v1",
         "plan_hash": "1-abc", "wanted": 1, "replicas": (replica(pod()),),
     }  # fmt: skip
     return Situation(**{**given, **fields})

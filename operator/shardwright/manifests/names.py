@@ -54,8 +54,3 @@ def host(name: str, namespace: str, replica_id: int, index: int) -> str:
 def endpoint(name: str, namespace: str, port: int) -> str:
     """Give the URL that clients use, for status."""
     return f"http://{client_service(name)}.{namespace}.svc:{port}/v1"
-
-
-def leader_selector(name: str) -> str:
-    """Give the one selector of the client Service and of status.selector: leaders only."""
-    return f"shardwright.io/deployment={name},apps.kubernetes.io/pod-index=0"

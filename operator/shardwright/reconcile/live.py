@@ -11,7 +11,7 @@ from typing import Any
 
 from shardwright.api import labels
 from shardwright.reconcile.revision import owned_by
-from shardwright.reconcile.types import ChildName, JsonObject, Observed
+from shardwright.reconcile.types import JsonObject, Observed
 from shardwright.status import ObservedPod, observe_pod
 
 SET = "StatefulSet"
@@ -88,12 +88,6 @@ def live_replicas(seen: Observed) -> dict[int, LiveReplica]:
         )
         for id_ in sorted({*sets, *pods, *told})
     }
-
-
-def owned_children(seen: Observed) -> dict[ChildName, JsonObject]:
-    """The live objects that this deployment controls."""
-    uid = seen.deployment["metadata"]["uid"]
-    return {name: child for name, child in seen.children.items() if owned_by(child, uid)}
 
 
 def number(value: object) -> int:

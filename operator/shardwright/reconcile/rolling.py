@@ -22,12 +22,10 @@ BUDGET = "PodDisruptionBudget"
 def standing(one: Replica, documents: list[dict[str, Any]]) -> Standing:
     """See a replica as the roll does."""
     wanted = set_of(documents, one.seat.replica)
-    if wanted is None or not one.live.exists:
+    if wanted is None or not one.live.exists or one.seat.stuck(one.live.bound_nodes):
         return Standing(one.seat.replica, outdated=False, ready=one.ready, surge=one.surge)
-    outdated = not same_plan(one.live.plan_hash, str(wanted["metadata"]["annotations"][labels.PLAN_HASH]))
-    if one.seat.stuck(one.live.bound_nodes):
-        return Standing(one.seat.replica, outdated=False, ready=one.ready)
-    outdated = outdated or one.seat.leaves
+    version = str(wanted["metadata"]["annotations"][labels.PLAN_HASH])
+    outdated = one.seat.leaves or not same_plan(one.live.plan_hash, version)
     stale = any(_stale_pods(one, one.live.incarnation, one.live.plan_hash))
     return Standing(one.seat.replica, outdated, one.ready, settled=not stale, surge=one.surge)
 

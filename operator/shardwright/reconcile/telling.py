@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from shardwright.api.reasons import Reason
+from shardwright.api.spec import InferenceDeploymentSpec
+from shardwright.manifests import names
 from shardwright.plan.types import Plan
 from shardwright.reconcile.placing import Seat
 from shardwright.reconcile.plans import Course
@@ -12,12 +14,17 @@ from shardwright.reconcile.types import Decision, Event, Observed
 from shardwright.status import ScalerView, Situation, build_status, transitions
 
 
-def situation_of(seen: Observed, course: Course, now: str, **more: Any) -> Situation:
-    """Gather what the status is made from."""
+def situation_of(
+    seen: Observed, course: Course, now: str, *, spec: InferenceDeploymentSpec | None, **more: Any
+) -> Situation:
+    """Gather what the status is made from; `spec` is the last accepted one."""
     metadata = seen.deployment["metadata"]
+    name, namespace = metadata["name"], metadata["namespace"]
     return Situation(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
+        name=name,
+        namespace=namespace,
+        spec=spec,
+        endpoint=names.endpoint(name, namespace, spec.service.port) if spec else "",
         generation=int(metadata.get("generation") or 0),
         now=now,
         previous=seen.deployment.get("status") or {},

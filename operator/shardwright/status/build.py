@@ -36,9 +36,8 @@ def build_status(situation: Situation) -> dict[str, Any]:
     }
     if situation.derived_replicas is not None:
         status["derivedReplicas"] = situation.derived_replicas
-    if situation.spec is not None:
-        port = situation.spec.service.port
-        status["endpoint"] = f"http://{situation.name}.{situation.namespace}.svc:{port}/v1"
+    if situation.endpoint:
+        status["endpoint"] = situation.endpoint
     if situation.plan is not None:
         status["plan"] = _plan(situation.plan, situation)
     return status

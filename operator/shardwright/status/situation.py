@@ -44,6 +44,8 @@ class Situation:
     """The last accepted one, which the children follow; None = none ever was."""
     problems: tuple[FieldProblem, ...] = ()
     """Of the spec as it stands now; empty = it is the accepted one."""
+    endpoint: str = ""
+    """URL that clients use; empty where no spec was ever accepted."""
     plan: Plan | None = None
     plan_hash: str = ""
     wanted: int = 0
